@@ -1,0 +1,1 @@
+"""Paceline: a gRPC gateway in front of LLM providers."""

@@ -1,0 +1,1 @@
+"""The vocabulary of a completion: prompt, parts, deltas, usage, errors. Values only."""

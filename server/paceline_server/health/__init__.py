@@ -1,0 +1,1 @@
+"""Whether a target is worth trying."""

@@ -1,0 +1,1 @@
+"""What happened: records, their writer, and their queries."""

@@ -1,0 +1,1 @@
+"""From the spec of a call to the targets worth trying."""

@@ -1,0 +1,1 @@
+"""The shell that speaks gRPC: the only package that knows the generated stubs."""

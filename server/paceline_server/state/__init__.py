@@ -1,0 +1,1 @@
+"""What replicas share, and the stores that hold it."""

@@ -1,0 +1,1 @@
+"""The engines that run attempts: attempt, chain, race, route."""

@@ -1,0 +1,1 @@
+"""Hooks to logs, metrics and traces."""
