@@ -1,0 +1,96 @@
+"""What a caller asks of a model: the messages, the tools, and how the answer should be made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from paceline_server.completion.content import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may ask for; `parameters_json_schema` is a JSON object as text."""
+
+    name: str
+    description: str = ""
+    parameters_json_schema: str = ""
+
+
+class ToolChoiceMode(Enum):
+    """Whether the model may, must or must not call a tool."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """The mode and, for NAMED, the one tool to call."""
+
+    mode: ToolChoiceMode
+    name: str = ""
+
+
+class ResponseFormatKind(Enum):
+    """The form that an answer must have."""
+
+    TEXT = "text"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """The form and, for JSON_SCHEMA, the schema (a JSON object as text), its name and how strictly it binds."""
+
+    kind: ResponseFormatKind
+    name: str = ""
+    schema_json: str = ""
+    strict: bool = False
+
+
+class ReasoningEffort(Enum):
+    """How long a model may think."""
+
+    NONE = "none"
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationConfig:
+    """Sampling and length; None leaves the choice to the provider."""
+
+    max_output_token_count: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop_sequences: tuple[str, ...] = ()
+    reasoning_effort: ReasoningEffort | None = None
+    cache_prompt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A whole request to a model.
+
+    Attributes:
+        provider_options_json: By provider name, a JSON object as text that is laid over that
+            provider's request body, and over no other's.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    response_format: ResponseFormat | None = None
+    config: GenerationConfig = GenerationConfig()
+    provider_options_json: Mapping[str, str] = field(default_factory=dict)

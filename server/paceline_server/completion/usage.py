@@ -1,0 +1,102 @@
+"""Tokens and money: what a call used and what it cost.
+
+Counts are inclusive: cached and cache-written tokens are contained in the input, reasoning
+tokens in the output, so that a part is never added to its total again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+TOKENS_PER_PRICE = 1_000_000
+CHARACTERS_PER_TOKEN = 4
+"""A rough mean over English text and the current tokenisers; used only where a provider told nothing."""
+
+
+class UsageState(Enum):
+    """Where the counts come from; ordered from the surest to the least sure."""
+
+    REPORTED = 0
+    ESTIMATED = 1
+    UNKNOWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts and the cost in 1e-9 USD (None: no price is known). Parts that were not told are None."""
+
+    input_token_count: int = 0
+    output_token_count: int = 0
+    cached_input_token_count: int | None = None
+    cache_write_token_count: int | None = None
+    reasoning_token_count: int | None = None
+    cost_nano_usd: int | None = None
+    state: UsageState = UsageState.REPORTED
+
+
+NOTHING_USED = Usage(cost_nano_usd=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A target's price in 1e-9 USD per million tokens; a cached price of None means the input price."""
+
+    input_nano_usd: int
+    output_nano_usd: int
+    cached_input_nano_usd: int | None = None
+    cache_write_nano_usd: int | None = None
+
+    def cost_nano_usd(self, usage: Usage) -> int:
+        """The cost of `usage`, rounded down to a whole 1e-9 USD."""
+        cached = usage.cached_input_token_count or 0
+        written = usage.cache_write_token_count or 0
+        plain = max(0, usage.input_token_count - cached - written)
+        cached_price = self.input_nano_usd if self.cached_input_nano_usd is None else self.cached_input_nano_usd
+        written_price = self.input_nano_usd if self.cache_write_nano_usd is None else self.cache_write_nano_usd
+        total = (
+            plain * self.input_nano_usd
+            + cached * cached_price
+            + written * written_price
+            + usage.output_token_count * self.output_nano_usd
+        )
+        return total // TOKENS_PER_PRICE
+
+
+def priced(usage: Usage, price: Price | None) -> Usage:
+    """`usage` with its cost at `price`, if a price is known and the provider told no cost itself."""
+    if price is None or usage.cost_nano_usd is not None:
+        return usage
+    return replace(usage, cost_nano_usd=price.cost_nano_usd(usage))
+
+
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """The sum; as unsure as its least sure child, and without a cost as soon as one child has none."""
+    total = NOTHING_USED
+    for usage in usages:
+        total = Usage(
+            input_token_count=total.input_token_count + usage.input_token_count,
+            output_token_count=total.output_token_count + usage.output_token_count,
+            cached_input_token_count=_plus(total.cached_input_token_count, usage.cached_input_token_count),
+            cache_write_token_count=_plus(total.cache_write_token_count, usage.cache_write_token_count),
+            reasoning_token_count=_plus(total.reasoning_token_count, usage.reasoning_token_count),
+            cost_nano_usd=_plus_known(total.cost_nano_usd, usage.cost_nano_usd),
+            state=max(total.state, usage.state, key=lambda state: state.value),
+        )
+    return total
+
+
+def estimate_token_count(character_count: int) -> int:
+    """How many tokens so many characters are, roughly; never 0 for text that is not empty."""
+    return -(-character_count // CHARACTERS_PER_TOKEN)
+
+
+def _plus(left: int | None, right: int | None) -> int | None:
+    if left is None:
+        return right
+    return left if right is None else left + right
+
+
+def _plus_known(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left + right
