@@ -48,7 +48,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## Start a gateway with simulated providers and show what it does
 	$(BIN)/python examples/demo.py
 
-serve: $(STAMP) ## Start the gateway with the configuration in PACELINE_CONFIG
+serve: $(STAMP) ## Start the gateway; without a configuration its providers are simulated
 	$(BIN)/paceline serve
 
 test: $(STAMP) ## Run the tests; more options through PYTEST_ARGS
