@@ -47,6 +47,7 @@ class ErrorReason(Enum):
     CANCELLED = "CANCELLED"
     INTERNAL = "INTERNAL"
     UNIMPLEMENTED = "UNIMPLEMENTED"
+    NOT_FOUND = "NOT_FOUND"
 
 
 @dataclass(frozen=True, slots=True)
