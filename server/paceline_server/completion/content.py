@@ -45,7 +45,7 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A model's wish to have a tool called; `arguments_json` is the model's text and need not be valid JSON."""
+    """A model's wish to call a tool; `arguments_json` is the model's text and need not be JSON."""
 
     id: str
     name: str

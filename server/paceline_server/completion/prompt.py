@@ -45,7 +45,7 @@ class ResponseFormatKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseFormat:
-    """The form and, for JSON_SCHEMA, the schema (a JSON object as text), its name and how strictly it binds."""
+    """The form and, for JSON_SCHEMA, the schema (a JSON object as text), its name, how strictly it binds."""
 
     kind: ResponseFormatKind
     name: str = ""

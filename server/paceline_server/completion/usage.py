@@ -53,8 +53,12 @@ class Price:
         cached = usage.cached_input_token_count or 0
         written = usage.cache_write_token_count or 0
         plain = max(0, usage.input_token_count - cached - written)
-        cached_price = self.input_nano_usd if self.cached_input_nano_usd is None else self.cached_input_nano_usd
-        written_price = self.input_nano_usd if self.cache_write_nano_usd is None else self.cache_write_nano_usd
+        cached_price = (
+            self.input_nano_usd if self.cached_input_nano_usd is None else self.cached_input_nano_usd
+        )
+        written_price = (
+            self.input_nano_usd if self.cache_write_nano_usd is None else self.cache_write_nano_usd
+        )
         total = (
             plain * self.input_nano_usd
             + cached * cached_price

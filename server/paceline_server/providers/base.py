@@ -67,6 +67,9 @@ class AnswerStream(Protocol):
         ...
 
 
+__all__ = ["Answer", "AnswerStream", "Profile", "Provider", "ProviderRequest"]
+
+
 class Provider(Protocol):
     """One configured provider. Cancelling any call closes its connection within 50 ms."""
 

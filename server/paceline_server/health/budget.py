@@ -1,0 +1,57 @@
+"""How many additional attempts a fleet may make: retries, failovers, hedges and judges together.
+
+A token bucket fed by the calls that are offered and by time (rule C6, after Finagle's retry
+budget). It bounds what a sick provider is made to bear; it knows no calls and no targets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetConfig:
+    """The numbers of the budget.
+
+    Attributes:
+        share_of_calls: Additional attempts granted for each call offered.
+        per_second: ... and each second, so that a quiet service can fail over too.
+        burst: The most that can be saved up; the bucket starts with one second's worth.
+    """
+
+    share_of_calls: float = 0.2
+    per_second: float = 10.0
+    burst: float = 100.0
+
+
+class AttemptBudget:
+    """The budget of one process."""
+
+    def __init__(
+        self, config: BudgetConfig | None = None, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start with one second's worth; `now` is in seconds and never goes back."""
+        self.config = config or BudgetConfig()
+        self._now = now
+        self._balance = min(self.config.per_second, self.config.burst)
+        self._updated = now()
+
+    def call_offered(self) -> None:
+        """A call came: its share is granted."""
+        self._accrue(self.config.share_of_calls)
+
+    def spend(self) -> bool:
+        """Take one additional attempt, if there is one."""
+        self._accrue(0.0)
+        if self._balance < 1.0:
+            return False
+        self._balance -= 1.0
+        return True
+
+    def _accrue(self, granted: float) -> None:
+        now = self._now()
+        earned = max(0.0, now - self._updated) * self.config.per_second + granted
+        self._updated = now
+        self._balance = min(self.config.burst, self._balance + earned)

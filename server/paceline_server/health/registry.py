@@ -1,0 +1,285 @@
+"""Who may be called now: the health of all targets and providers in this process.
+
+Applies the state machine to its scopes and tells listeners of each change. All calls are
+synchronous, so a call to a healthy target waits for nothing. A target stands under two scopes:
+its own, and that of its provider (or of the quota that providers share).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paceline_server.completion.answer import Target
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.health import machine
+from paceline_server.health.classes import CONSEQUENCES, Penalty
+from paceline_server.health.machine import HealthConfig, Permit, Record, TargetState
+
+MAXIMUM_RECORD_COUNT = 10_000
+"""Specs may name any model of a provider; records of well targets beyond this many are forgotten."""
+
+NEVER_HELD = Record()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderScope:
+    """All targets of a provider, or of the providers that share a quota identity."""
+
+    identity: str
+
+    def __str__(self) -> str:
+        """The identity, as lists show it."""
+        return self.identity
+
+
+Scope = Target | ProviderScope
+Listener = Callable[[Scope, Record], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A target that may not be called now.
+
+    Attributes:
+        until: Seconds since the epoch: when it may be tried again, as far as is known.
+        ramping: It is well and coming back; this call is not in the share that goes through.
+    """
+
+    target: Target
+    scope: Scope
+    until: float
+    cause: FailureClass | None
+    reason: str
+    ramping: bool = False
+    by_operator: bool = False
+
+
+@dataclass(slots=True)
+class Ticket:
+    """The right to call a target once. End it with exactly one report; a second one counts for nothing."""
+
+    registry: HealthRegistry
+    target: Target
+    generations: tuple[tuple[Scope, int], ...]
+    probes: tuple[Scope, ...] = ()
+    open: bool = True
+
+    def succeeded(self) -> None:
+        """The provider answered to the end."""
+        if self._close():
+            self.registry.record_success(self)
+
+    def failed(self, failure: AttemptFailure, *, counts: bool = True) -> float | None:
+        """The attempt failed.
+
+        Args:
+            counts: False if this call was counted before (one call adds at most one).
+
+        Returns:
+            Until when the target is benched (seconds since the epoch), or None if it is not.
+        """
+        if self._close():
+            self.registry.record_failure(self, failure, counts=counts)
+        held = self.registry.held(self.target)
+        return None if held is None else held.until
+
+    def abandoned(self) -> None:
+        """The caller left or his deadline passed: nobody is to blame, a probe goes back."""
+        if self._close():
+            self.registry.return_probes(self)
+
+    def _close(self) -> bool:
+        was_open, self.open = self.open, False
+        return was_open
+
+
+class HealthRegistry:
+    """The health of every scope that ever failed. Scopes without a record are well."""
+
+    def __init__(
+        self,
+        config: HealthConfig | None = None,
+        *,
+        provider_scope: Callable[[Target], str] = lambda target: target.provider,
+        now: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Start with everything well.
+
+        Args:
+            provider_scope: The provider's identity, or the quota identity that it shares.
+            now: Seconds since the epoch.
+            rng: Draws jitter and the ramp's share.
+        """
+        self.config = config or HealthConfig()
+        self.now = now
+        self._provider_scope = provider_scope
+        self._rng = rng or random.Random()
+        self._records: dict[Scope, Record] = {}
+        self._listeners: list[Listener] = []
+
+    def scopes(self, target: Target) -> tuple[Scope, Scope]:
+        """The two scopes that a target stands under: its provider's and its own."""
+        return ProviderScope(self._provider_scope(target)), target
+
+    def record(self, scope: Scope) -> Record:
+        """What is known of a scope now."""
+        return machine.settled(self._records.get(scope, NEVER_HELD), self.now())
+
+    def snapshot(self) -> dict[Scope, Record]:
+        """All scopes with a record, settled to now."""
+        return {scope: self.record(scope) for scope in self._records}
+
+    def held(self, target: Target) -> Held | None:
+        """Why a target may not be called now, or None if it may; draws nothing and takes no probe."""
+        now = self.now()
+        worst: Held | None = None
+        for scope in self.scopes(target):
+            record = self.record(scope)
+            if machine.permit(record, now) is Permit.HELD:
+                held = _held(target, scope, record, now)
+                if worst is None or held.until > worst.until:
+                    worst = held
+        return worst
+
+    def admit(self, target: Target, *, whole_ramp: bool = False) -> Ticket | Held:
+        """Let a caller through, as a probe where one is due, or say until when the target is held.
+
+        Args:
+            whole_ramp: Let the call through however little of the ramp is open (nothing else is left to try).
+        """
+        now = self.now()
+        generations: list[tuple[Scope, int]] = []
+        probes: list[Scope] = []
+        for scope in self.scopes(target):
+            record = self.record(scope)
+            generations.append((scope, record.generation))
+            permit = machine.permit(record, now)
+            if permit is Permit.HELD:
+                return _held(target, scope, record, now)
+            if permit is Permit.PROBE:
+                probes.append(scope)
+            elif permit is Permit.RAMP and not whole_ramp and not self._in_share(record, now):
+                return _held(target, scope, record, now, ramping=True)
+        return self._ticket(target, generations, probes)
+
+    def last_resort(self, target: Target) -> Ticket | None:
+        """A probe before the bench has ended, unless one is under way or an operator forbids it."""
+        generations: list[tuple[Scope, int]] = []
+        probes: list[Scope] = []
+        now = self.now()
+        for scope in self.scopes(target):
+            record = self.record(scope)
+            held = machine.permit(record, now) is Permit.HELD
+            if held and (record.state is TargetState.PROBING or record.by_operator):
+                return None
+            generations.append((scope, record.generation))
+            if record.state in (TargetState.BENCHED, TargetState.PROBING):
+                probes.append(scope)
+        return self._ticket(target, generations, probes)
+
+    def record_success(self, ticket: Ticket) -> None:
+        """Apply a success to the scopes whose generation is still the ticket's."""
+        now = self.now()
+        for scope, record in self._current(ticket):
+            self._put(scope, machine.succeeded(record, now, self.config))
+
+    def record_failure(self, ticket: Ticket, failure: AttemptFailure, *, counts: bool) -> None:
+        """Apply a failure to the scope that its class penalises; probes of other scopes go back."""
+        now = self.now()
+        penalty = CONSEQUENCES[failure.failure_class].penalty
+        for scope, record in self._current(ticket):
+            blamed = Penalty.TARGET if isinstance(scope, Target) else Penalty.PROVIDER
+            if penalty is not blamed:
+                self._return_probe(ticket, scope, record, now)
+            else:
+                self._put(scope, self._after(record, now, failure, penalty, counts=counts))
+
+    def return_probes(self, ticket: Ticket) -> None:
+        """Give back the probes that the ticket took, without a result."""
+        now = self.now()
+        for scope, record in self._current(ticket):
+            self._return_probe(ticket, scope, record, now)
+
+    def bench(self, scope: Scope, seconds: float, reason: str) -> Record:
+        """An operator's bench of `seconds`."""
+        now = self.now()
+        return self._put(scope, machine.benched_by_operator(self.record(scope), now, now + seconds, reason))
+
+    def unbench(self, scope: Scope) -> Record:
+        """An operator's word that the scope is well."""
+        return self._put(scope, machine.unbenched(self.record(scope), self.now()))
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` of every change, at once and synchronously; returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _after(
+        self, record: Record, now: float, failure: AttemptFailure, penalty: Penalty, *, counts: bool
+    ) -> Record:
+        told = failure.retry_after
+        if penalty is Penalty.PROVIDER:
+            wait: float | None = self.config.provider_bench if told is None else told
+        else:
+            wait = told if failure.failure_class is FailureClass.RATE_LIMITED else None
+        return machine.failed(
+            record,
+            now,
+            self.config,
+            cause=failure.failure_class,
+            reason=failure.message,
+            not_before=0.0 if wait is None else now + wait,
+            jitter_factor=1.0 + self.config.jitter * self._rng.uniform(-1.0, 1.0),
+            at_once=wait is not None,
+            counts=counts,
+        )
+
+    def _in_share(self, record: Record, now: float) -> bool:
+        return self._rng.random() < machine.ramp_share(record, now, self.config)
+
+    def _ticket(self, target: Target, generations: list[tuple[Scope, int]], probes: list[Scope]) -> Ticket:
+        now = self.now()
+        for scope in probes:
+            self._put(scope, machine.probing(self.record(scope), now, self.config))
+        return Ticket(self, target, tuple(generations), tuple(probes))
+
+    def _current(self, ticket: Ticket) -> list[tuple[Scope, Record]]:
+        """The ticket's scopes that have not moved to another generation since it was given out."""
+        records = [(scope, generation, self.record(scope)) for scope, generation in ticket.generations]
+        return [(scope, record) for scope, generation, record in records if record.generation == generation]
+
+    def _return_probe(self, ticket: Ticket, scope: Scope, record: Record, now: float) -> None:
+        if scope in ticket.probes and record.state is TargetState.PROBING:
+            self._put(scope, machine.probe_returned(record, now))
+
+    def _put(self, scope: Scope, record: Record) -> Record:
+        before = self._records.get(scope, NEVER_HELD)
+        if record == before:
+            return record
+        self._records[scope] = record
+        if len(self._records) > MAXIMUM_RECORD_COUNT:
+            self._forget_well_scopes()
+        for listener in tuple(self._listeners):
+            listener(scope, record)
+        return record
+
+    def _forget_well_scopes(self) -> None:
+        for scope in [scope for scope in self._records if self.record(scope).state is TargetState.ACTIVE]:
+            del self._records[scope]
+
+
+def _held(target: Target, scope: Scope, record: Record, now: float, *, ramping: bool = False) -> Held:
+    return Held(
+        target,
+        scope,
+        until=now if ramping else machine.returns_at(record, now),
+        cause=record.cause,
+        reason=record.reason,
+        ramping=ramping,
+        by_operator=record.by_operator,
+    )

@@ -1,0 +1,249 @@
+"""One attempt: its clocks, its measures and what it used.
+
+Enforces rule A1 above the adapters, so that none can forget a clock, and A2: an answer is one
+only if it was whole. Whether to try, and what a failure means for others, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+from paceline_server.completion.answer import Completion, Ending, FinishReason, Target
+from paceline_server.completion.attempt import Attempt, AttemptOutcome, FailureClass
+from paceline_server.completion.content import Part, Reasoning, Text, ToolCall, ToolResult
+from paceline_server.completion.deltas import Fold, FoldError, deltas_of
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.prompt import Prompt
+from paceline_server.completion.usage import Usage, UsageState, estimate_token_count, priced
+from paceline_server.providers.base import Profile, Provider, ProviderRequest
+from paceline_server.strategies.call import AttemptConfig, Call, Sink, Turn
+from paceline_server.strategies.clock import NEVER, SilenceClock
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The moments and lengths that bound one attempt, on the loop's clock, in seconds."""
+
+    first_content_at: float
+    attempt_at: float
+    gap: float
+
+
+def clocks(call: Call, turn: Turn, profile: Profile, config: AttemptConfig, now: float) -> Clocks:
+    """The clocks of an attempt that starts at `now` (rule A1).
+
+    The last target that is left has the caller's whole remaining time; each other at most its share of it.
+    """
+    slow = profile.reasons_unseen
+    options = call.options
+    first = options.first_content_timeout
+    if first is None:
+        first = config.reasoning_first_content_timeout if slow else config.first_content_timeout
+    whole = options.attempt_timeout
+    if whole is None:
+        whole = config.reasoning_attempt_timeout if slow else config.attempt_timeout
+    gap = options.gap_timeout
+    if gap is None:
+        gap = config.reasoning_gap_timeout if slow else config.gap_timeout
+    if turn.untried == 0:
+        return Clocks(NEVER, NEVER, gap)
+    share = max(config.shortest_share, (call.deadline - now) / (turn.untried + 1))
+    return Clocks(now + min(first, share), now + min(whole, share), gap)
+
+
+@dataclass(slots=True)
+class AttemptRun:
+    """One attempt under way."""
+
+    call: Call
+    target: Target
+    profile: Profile
+    turn: Turn
+    index: int
+    try_number: int
+    started_at: float
+    first_content_at: float | None = None
+    fold: Fold = field(default_factory=Fold)
+
+    def snapshot(self) -> Attempt:
+        """The attempt as it starts."""
+        return Attempt(
+            index=self.index,
+            target=self.target,
+            path=self.turn.path,
+            try_number=self.try_number,
+            start_offset=self.started_at - self.call.started_at,
+        )
+
+    def succeeded(self, completion: Completion) -> Attempt:
+        """Book the attempt as answered."""
+        return self._end(AttemptOutcome.SUCCEEDED, usage=completion.usage)
+
+    def failed(self, failure: AttemptFailure, benched_until: float | None) -> Attempt:
+        """Book the attempt as failed."""
+        timed_out = failure.failure_class is FailureClass.TIMEOUT
+        outcome = AttemptOutcome.TIMED_OUT if timed_out else AttemptOutcome.FAILED
+        attempt = self._end(outcome, usage=self._usage_seen(reached=self._may_be_billed(failure)))
+        return self._rebook(
+            replace(
+                attempt,
+                failure_class=failure.failure_class,
+                message=failure.message,
+                benched_until=benched_until,
+            )
+        )
+
+    def cancelled(self) -> Attempt:
+        """Book the attempt as cancelled, with what it is estimated to have cost."""
+        billed_on = self.profile.bills_after_cancel
+        attempt = self._end(
+            AttemptOutcome.CANCELLED, usage=self._usage_seen(reached=True, billed_on=billed_on)
+        )
+        return self._rebook(replace(attempt, billed_after_cancel=billed_on))
+
+    def completion(self, ending: Ending, parts: tuple[Part, ...]) -> Completion:
+        """The whole answer.
+
+        Raises:
+            AttemptFailure: It was filtered before any content (rule A2).
+        """
+        if ending.finish_reason is FinishReason.CONTENT_FILTER and not parts:
+            raise AttemptFailure(
+                FailureClass.CONTENT_FILTERED,
+                "the provider's content filter let no part of the answer through",
+                provider_code=ending.provider_reason,
+            )
+        usage = ending.usage or self._estimated(self.fold.character_count)
+        return Completion(
+            parts=parts,
+            finish_reason=ending.finish_reason,
+            provider_reason=ending.provider_reason,
+            target=self.target,
+            served_model=ending.served_model,
+            usage=priced(usage, self.profile.price),
+            confidence=ending.confidence,
+        )
+
+    def _may_be_billed(self, failure: AttemptFailure) -> bool:
+        return bool(self.fold) or (failure.reached_provider and failure.http_status in (0, 200))
+
+    def _usage_seen(self, *, reached: bool, billed_on: bool = False) -> Usage | None:
+        if not reached:
+            return None
+        usage = self._estimated(self.fold.character_count)
+        limit = self.call.prompt.config.max_output_token_count
+        if billed_on and limit is not None:
+            usage = replace(usage, output_token_count=max(limit, usage.output_token_count))
+        return priced(usage, self.profile.price)
+
+    def _estimated(self, character_count: int) -> Usage:
+        return Usage(
+            input_token_count=estimate_token_count(prompt_character_count(self.call.prompt)),
+            output_token_count=estimate_token_count(character_count),
+            state=UsageState.ESTIMATED,
+        )
+
+    def _end(self, outcome: AttemptOutcome, *, usage: Usage | None) -> Attempt:
+        now = asyncio.get_running_loop().time()
+        first = self.first_content_at
+        attempt = replace(
+            self.snapshot(),
+            outcome=outcome,
+            usage=usage,
+            latency=now - self.started_at,
+            first_content_latency=None if first is None else first - self.started_at,
+        )
+        self.call.record.attempts.append(attempt)
+        return attempt
+
+    def _rebook(self, attempt: Attempt) -> Attempt:
+        self.call.record.attempts[-1] = attempt
+        return attempt
+
+
+async def stream_answer(run: AttemptRun, provider: Provider, sink: Sink, limits: Clocks) -> Completion:
+    """Stream one answer into `sink` and return it whole.
+
+    Raises:
+        AttemptFailure: The provider failed, fell silent or sent something that is no answer.
+    """
+    stream = None
+    time = asyncio.get_running_loop().time
+    fold = run.fold
+    try:
+        async with SilenceClock() as clock:
+            clock.arm(limits.first_content_at)
+            stream = await provider.open(_request(run))
+            while (deltas := await stream.read()) is not None:
+                if not deltas:
+                    continue
+                clock.disarm()
+                if run.first_content_at is None:
+                    run.first_content_at = time()
+                for delta in deltas:
+                    fold.add(delta)
+                    await sink(delta)
+                clock.arm(time() + limits.gap)
+        return run.completion(stream.ending, fold.parts())
+    except TimeoutError:
+        raise _silent(run, limits) from None
+    except FoldError as error:
+        raise _malformed() from error
+    finally:
+        if stream is not None:
+            await stream.aclose()
+
+
+async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -> Completion:
+    """Ask for one whole answer.
+
+    Raises:
+        AttemptFailure: The provider failed or took longer than the attempt's clock.
+    """
+    try:
+        async with asyncio.timeout_at(None if limits.attempt_at == NEVER else limits.attempt_at):
+            answer = await provider.complete(_request(run))
+    except TimeoutError:
+        waited = limits.attempt_at - run.started_at
+        raise AttemptFailure(FailureClass.TIMEOUT, f"no answer within {waited:.1f} s") from None
+    try:
+        run.fold = Fold(deltas_of(answer.parts))
+    except FoldError as error:
+        raise _malformed() from error
+    return run.completion(answer.ending, answer.parts)
+
+
+def prompt_character_count(prompt: Prompt) -> int:
+    """How much text a prompt holds: the base of estimates where a provider told no usage."""
+    characters = sum(_part_character_count(part) for message in prompt.messages for part in message.parts)
+    return characters + sum(
+        len(tool.name) + len(tool.description) + len(tool.parameters_json_schema) for tool in prompt.tools
+    )
+
+
+def _part_character_count(part: Part) -> int:
+    match part.kind:
+        case Text(text) | Reasoning(text):
+            return len(text)
+        case ToolCall(_, name, arguments_json):
+            return len(name) + len(arguments_json)
+        case ToolResult(_, parts):
+            return sum(_part_character_count(inner) for inner in parts)
+        case _:
+            return 0
+
+
+def _request(run: AttemptRun) -> ProviderRequest:
+    return ProviderRequest(run.target.model, run.call.prompt, run.call.bodies)
+
+
+def _silent(run: AttemptRun, limits: Clocks) -> AttemptFailure:
+    if run.first_content_at is None:
+        waited = limits.first_content_at - run.started_at
+        return AttemptFailure(FailureClass.TIMEOUT, f"no content within {waited:.1f} s")
+    return AttemptFailure(FailureClass.TIMEOUT, f"the stream fell silent for {limits.gap:.1f} s")
+
+
+def _malformed() -> AttemptFailure:
+    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, "the provider's parts are out of order")

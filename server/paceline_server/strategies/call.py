@@ -1,0 +1,153 @@
+"""One call as the engines see it: what is asked, until when, and what has happened so far.
+
+The record is shared by everything that works for the call, so that attempts, additional tries
+and the bill are counted once, wherever in the model tree they happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from paceline_server.completion.answer import Target
+from paceline_server.completion.attempt import Attempt, CallEvent
+from paceline_server.completion.prompt import Prompt
+from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
+
+Sink = Callable[[CallEvent], Awaitable[None]]
+"""Takes the events of a call in order; it may wait, and then the provider is not read either."""
+
+
+class Recovery(Enum):
+    """What happens when a stream breaks after content was delivered (rule C5)."""
+
+    NONE = "none"
+    HOLD = "hold"
+    RESTART = "restart"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptConfig:
+    """The clocks and tries of an attempt; durations in seconds (rules A1, A7, C1).
+
+    Attributes:
+        reasoning_first_content_timeout: Instead of `first_content_timeout` where the model reasons unseen;
+            likewise the other two.
+        longest_retry_wait: A longer Retry-After is not worth waiting for on the same target.
+        retry_backoff: The wait before a first retry without Retry-After; it doubles, with jitter.
+        additional_attempts: What one call may start beyond its first attempt.
+        shortest_share: The least time that a target gets, however little is left for the rest.
+    """
+
+    first_content_timeout: float = 30.0
+    reasoning_first_content_timeout: float = 300.0
+    gap_timeout: float = 15.0
+    reasoning_gap_timeout: float = 150.0
+    attempt_timeout: float = 120.0
+    reasoning_attempt_timeout: float = 600.0
+    transient_retry_count: int = 1
+    longest_retry_wait: float = 5.0
+    retry_backoff: float = 0.1
+    additional_attempts: int = 8
+    shortest_share: float = 1.0
+    hold_token_count: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOptions:
+    """What the caller chose for this call; None means the configured default.
+
+    Attributes:
+        hold_token_count: With HOLD: how many tokens are buffered before any is delivered.
+        first_content_timeout: Seconds; likewise the other timeouts.
+    """
+
+    recovery: Recovery = Recovery.RESTART
+    hold_token_count: int | None = None
+    transient_retry_count: int | None = None
+    advance_on_permanent: bool = False
+    first_content_timeout: float | None = None
+    gap_timeout: float | None = None
+    attempt_timeout: float | None = None
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What has happened in a call so far.
+
+    Attributes:
+        started_count: Attempts that were sent to a provider.
+        tries: How often each target was called.
+        counted: Targets that this call has been counted against (one call adds at most one).
+    """
+
+    attempts: list[Attempt] = field(default_factory=list)
+    started_count: int = 0
+    index_count: int = 0
+    tries: dict[Target, int] = field(default_factory=dict)
+    counted: set[Target] = field(default_factory=set)
+
+    def next_index(self) -> int:
+        """An index for an attempt, unique in the call and ascending."""
+        self.index_count += 1
+        return self.index_count - 1
+
+    def next_try(self, target: Target) -> int:
+        """Count one more call to `target`; 1 for the first."""
+        self.started_count += 1
+        self.tries[target] = self.tries.get(target, 0) + 1
+        return self.tries[target]
+
+    def count_once(self, target: Target) -> bool:
+        """Whether this call's failure still counts against `target`; true only once."""
+        first = target not in self.counted
+        self.counted.add(target)
+        return first
+
+    def total_usage(self) -> Usage:
+        """What all attempts used together."""
+        return total_usage(attempt.usage or NOTHING_USED for attempt in self.attempts)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call.
+
+    Attributes:
+        started_at: On the event loop's clock, in seconds.
+        deadline: On the same clock: no attempt outlives it.
+        bodies: Encoded request bodies, shared by the attempts (see `ProviderRequest.bodies`).
+    """
+
+    call_id: str
+    prompt: Prompt
+    started_at: float
+    deadline: float
+    options: ChainOptions = ChainOptions()
+    record: CallRecord = field(default_factory=CallRecord)
+    bodies: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where a model stands when its parent lets it try.
+
+    Attributes:
+        path: Its place in the model tree, as "chain[0]".
+        untried: How many models its parent could still turn to afterwards.
+        retry: The same model again, after the wait that it asked for.
+        last_resort: Everything is benched: go as a probe before the bench ends.
+        whole_ramp: Nothing else is left: a target that is ramping up may not decline.
+    """
+
+    path: str
+    untried: int = 0
+    retry: bool = False
+    last_resort: bool = False
+    whole_ramp: bool = False
+
+    def child(self, step: str) -> Turn:
+        """The turn of a child at `step` of this path."""
+        return replace(self, path=f"{self.path}/{step}" if self.path else step)

@@ -1,0 +1,149 @@
+"""A chain: models tried head to tail until one answers (rules C1 to C5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from paceline_server.completion.answer import Completion, Target
+from paceline_server.completion.attempt import CallEvent
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.health.registry import Held
+from paceline_server.strategies.call import AttemptConfig, Call, Recovery, Sink, Turn
+from paceline_server.strategies.delivery import Delivery
+from paceline_server.strategies.model import Broken, Model, Setback, Unanswered
+
+Ask = Callable[[Model, Turn], Awaitable[Completion]]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a chain has come in one call.
+
+    Attributes:
+        broken: The last attempt that broke after it had delivered something; cleared by nothing, since
+            the caller has seen output whatever was retracted later.
+        held: Positions at which nothing was tried, with what held them.
+    """
+
+    setbacks: list[Setback] = field(default_factory=list)
+    held: list[tuple[int, Unanswered]] = field(default_factory=list)
+    broken: Broken | None = None
+    final: bool = False
+
+    def unanswered(self) -> Unanswered:
+        return Unanswered(self.setbacks, final=self.final, broken=self.broken)
+
+
+class Chain:
+    """An ordered list of models, of at least one."""
+
+    def __init__(self, models: Sequence[Model], config: AttemptConfig) -> None:
+        """Make a chain of `models`."""
+        self._models = tuple(models)
+        self._config = config
+        self.targets: tuple[Target, ...] = tuple(
+            dict.fromkeys(target for model in self._models for target in model.targets)
+        )
+
+    def __repr__(self) -> str:
+        """The models in their order."""
+        return f"Chain{self._models!r}"
+
+    def ready(self) -> bool:
+        """Whether one of the models may be called now."""
+        return any(model.ready() for model in self._models)
+
+    async def complete(self, call: Call, turn: Turn) -> Completion:
+        """Give the whole answer of the first model that has one; recovers silently."""
+        delivery = Delivery(_ignore, Recovery.RESTART, 0)
+        return await self._answer(call, turn, delivery, lambda model, turn: model.complete(call, turn))
+
+    async def stream(self, call: Call, sink: Sink, turn: Turn) -> Completion:
+        """Stream the answer of the first model that gives it whole."""
+        hold = call.options.hold_token_count
+        if hold is None:
+            hold = self._config.hold_token_count
+        delivery = Delivery(sink, call.options.recovery, hold)
+        return await self._answer(
+            call, turn, delivery, lambda model, turn: model.stream(call, delivery, turn)
+        )
+
+    async def _answer(self, call: Call, turn: Turn, delivery: Delivery, ask: Ask) -> Completion:
+        progress = _Progress()
+        for position in range(len(self._models)):
+            completion = await self._try(position, turn, delivery, ask, progress)
+            if completion is not None:
+                return completion
+            if progress.final:
+                raise progress.unanswered()
+        completion = await self._try_held(turn, delivery, ask, progress)
+        if completion is not None:
+            return completion
+        raise progress.unanswered()
+
+    async def _try(
+        self, position: int, turn: Turn, delivery: Delivery, ask: Ask, progress: _Progress
+    ) -> Completion | None:
+        """Let one model try, and retry where that is worth it."""
+        mine = replace(turn.child(f"chain[{position}]"), untried=self._untried(position, turn))
+        while True:
+            try:
+                return await ask(self._models[position], mine)
+            except Unanswered as unanswered:
+                self._note(position, delivery, progress, unanswered)
+                if progress.final or not _may_retry(unanswered, delivery, mine):
+                    return None
+                wait = unanswered.retry_wait
+            await asyncio.sleep(wait or 0.0)
+            mine = replace(mine, retry=True)
+
+    async def _try_held(
+        self, turn: Turn, delivery: Delivery, ask: Ask, progress: _Progress
+    ) -> Completion | None:
+        """Turn back to what was passed over: targets that are ramping up, else one last resort (C3)."""
+        if progress.final:
+            return None
+        ramping = [position for position, held in progress.held if _ramping(held)]
+        for position in ramping:
+            completion = await self._try(position, replace(turn, whole_ramp=True), delivery, ask, progress)
+            if completion is not None or progress.final:
+                return completion
+        if ramping or len(progress.held) < len(self._models):
+            return None
+        soonest, _ = min(progress.held, key=lambda held: _returns_at(held[1]))
+        return await self._try(soonest, replace(turn, last_resort=True), delivery, ask, progress)
+
+    def _note(self, position: int, delivery: Delivery, progress: _Progress, unanswered: Unanswered) -> None:
+        progress.setbacks += unanswered.setbacks
+        if unanswered.only_held:
+            progress.held.append((position, unanswered))
+        if unanswered.broken is not None:
+            progress.broken = unanswered.broken
+        elif delivery.delivered:
+            failure = unanswered.setbacks[-1] if unanswered.setbacks else None
+            if isinstance(failure, AttemptFailure) and failure.target is not None:
+                progress.broken = Broken(failure.target, delivery.seen_token_count)
+        progress.final = unanswered.final or delivery.final
+
+    def _untried(self, position: int, turn: Turn) -> int:
+        """How many models could still be turned to after `position`, the parent's own included."""
+        return turn.untried + sum(1 for model in self._models[position + 1 :] if model.ready())
+
+
+def _may_retry(unanswered: Unanswered, delivery: Delivery, turn: Turn) -> bool:
+    """A retry goes to the same model, unless output broke and another model is left to restart on (C5)."""
+    return unanswered.retry_wait is not None and not (delivery.delivered and turn.untried > 0)
+
+
+def _ramping(unanswered: Unanswered) -> bool:
+    return any(isinstance(setback, Held) and setback.ramping for setback in unanswered.setbacks)
+
+
+def _returns_at(unanswered: Unanswered) -> float:
+    return min(setback.until for setback in unanswered.setbacks if isinstance(setback, Held))
+
+
+async def _ignore(_event: CallEvent) -> None:
+    """A unary call delivers nothing before its end."""

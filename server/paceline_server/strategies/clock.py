@@ -1,0 +1,70 @@
+"""The silence clock: ends an attempt whose provider has sent no content for too long.
+
+Armed only while the provider is awaited, so a slow reader of our own never ends a stream. One
+timer serves a whole stream: moving the deadline is an assignment, because a token must not cost
+a timer (`asyncio.timeout` re-arms one at each move).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+NEVER = float("inf")
+
+
+class SilenceClock:
+    """A context that raises `TimeoutError` when it has been armed for longer than its limit.
+
+    The body is cancelled as `asyncio.timeout` does it: only a cancellation of its own becomes a
+    `TimeoutError`; one from outside goes on as `CancelledError`.
+    """
+
+    __slots__ = ("_cancelling", "_deadline", "_expired", "_handle", "_loop", "_task")
+
+    def __init__(self) -> None:
+        """Start disarmed."""
+        self._deadline = NEVER
+        self._expired = False
+        self._handle: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        """Bind to the current task."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a silence clock needs a task to cancel")
+        self._task = task
+        self._loop = asyncio.get_running_loop()
+        self._cancelling = task.cancelling()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Turn the clock's own cancellation into `TimeoutError`."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def arm(self, deadline: float) -> None:
+        """Expire at `deadline` (the loop's clock; `NEVER` for never) unless disarmed or armed anew before."""
+        self._deadline = deadline
+        if deadline != NEVER and (self._handle is None or self._handle.when() > deadline):
+            if self._handle is not None:
+                self._handle.cancel()
+            self._handle = self._loop.call_at(deadline, self._ring)
+
+    def disarm(self) -> None:
+        """Stop counting: the provider is not being waited for."""
+        self._deadline = NEVER
+
+    def _ring(self) -> None:
+        self._handle = None
+        if self._deadline <= self._loop.time():
+            self._expired = True
+            self._task.cancel()
+        elif self._deadline != NEVER:
+            self._handle = self._loop.call_at(self._deadline, self._ring)

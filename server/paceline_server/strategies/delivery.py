@@ -1,0 +1,100 @@
+"""What the caller has been given so far, and what becomes of it when the stream breaks (rule C5).
+
+Stands between a chain and its sink. It holds back the first tokens where asked, and retracts
+delivered output before another attempt's first word. Deciding who tries next is the chain's.
+"""
+
+from __future__ import annotations
+
+from paceline_server.completion.attempt import (
+    AttemptEnded,
+    AttemptOutcome,
+    AttemptStarted,
+    CallEvent,
+    OutputDiscarded,
+)
+from paceline_server.completion.deltas import Delta, character_count
+from paceline_server.completion.usage import estimate_token_count
+from paceline_server.strategies.call import Recovery, Sink
+
+
+class Delivery:
+    """A sink that knows what has been delivered."""
+
+    __slots__ = (
+        "_held_back",
+        "_hold_token_count",
+        "_recovery",
+        "_seen_character_count",
+        "_sink",
+        "_source_index",
+        "delivered",
+    )
+
+    def __init__(self, sink: Sink, recovery: Recovery, hold_token_count: int) -> None:
+        """Deliver to `sink`; with HOLD, only once `hold_token_count` tokens have come."""
+        self.delivered = False
+        self._sink = sink
+        self._recovery = recovery
+        self._hold_token_count = hold_token_count
+        self._held_back: list[Delta] | None = (
+            [] if recovery is Recovery.HOLD and hold_token_count > 0 else None
+        )
+        self._seen_character_count = 0
+        self._source_index = 0
+
+    @property
+    def final(self) -> bool:
+        """Whether a break now cannot be recovered from, because output stands and may not be retracted."""
+        return self.delivered and self._recovery is Recovery.NONE
+
+    @property
+    def seen_token_count(self) -> int:
+        """Roughly how many tokens the present attempt has brought."""
+        return estimate_token_count(self._seen_character_count)
+
+    async def __call__(self, event: CallEvent) -> None:
+        """Take the next event."""
+        if isinstance(event, Delta):
+            self._seen_character_count += character_count(event.kind)
+            if self._held_back is None:
+                self.delivered = True
+                await self._sink(event)
+            else:
+                await self._hold(event)
+            return
+        if isinstance(event, AttemptStarted):
+            await self._start_over()
+            self._source_index = event.attempt.index
+        elif isinstance(event, AttemptEnded):
+            await self._settle_held_back(event)
+        elif isinstance(event, OutputDiscarded):
+            self.delivered = False
+        await self._sink(event)
+
+    async def _hold(self, delta: Delta) -> None:
+        assert self._held_back is not None  # noqa: S101 - the caller has looked
+        self._held_back.append(delta)
+        if self.seen_token_count >= self._hold_token_count:
+            await self._release()
+
+    async def _release(self) -> None:
+        """Deliver what was held back; from here on HOLD behaves as RESTART."""
+        deltas, self._held_back = self._held_back or [], None
+        for delta in deltas:
+            self.delivered = True
+            await self._sink(delta)
+
+    async def _settle_held_back(self, event: AttemptEnded) -> None:
+        if self._held_back is None:
+            return
+        if event.attempt.outcome is AttemptOutcome.SUCCEEDED:
+            await self._release()
+        else:
+            self._held_back.clear()
+
+    async def _start_over(self) -> None:
+        self._seen_character_count = 0
+        if self.delivered:
+            self.delivered = False
+            await self._sink(OutputDiscarded(self._source_index))

@@ -1,0 +1,44 @@
+"""Where a call enters the models and its outcome leaves them: the deadline and the final error."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from paceline_server.completion.answer import Completion
+from paceline_server.strategies.call import Call, Sink, Turn
+from paceline_server.strategies.model import Model, Unanswered
+from paceline_server.strategies.verdict import deadline_exceeded, verdict
+
+ROOT = Turn(path="")
+
+
+async def complete(call: Call, model: Model, *, now: Callable[[], float] = time.time) -> Completion:
+    """Give the whole answer.
+
+    Raises:
+        CallFailed: There is none; its reason says why.
+    """
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            return await model.complete(call, ROOT)
+    except TimeoutError:
+        raise deadline_exceeded() from None
+    except Unanswered as unanswered:
+        raise verdict(unanswered, now()) from unanswered
+
+
+async def stream(call: Call, model: Model, sink: Sink, *, now: Callable[[], float] = time.time) -> Completion:
+    """Stream the answer into `sink`; return it whole.
+
+    Raises:
+        CallFailed: There is none; its reason says why.
+    """
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            return await model.stream(call, sink, ROOT)
+    except TimeoutError:
+        raise deadline_exceeded() from None
+    except Unanswered as unanswered:
+        raise verdict(unanswered, now()) from unanswered

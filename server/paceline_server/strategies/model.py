@@ -1,0 +1,86 @@
+"""The one idea: everything that can answer a prompt is a Model, and models nest.
+
+Who holds a model never asks which kind it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from paceline_server.completion.answer import Completion, Target
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.health.registry import Held
+from paceline_server.strategies.call import Call, Sink, Turn
+
+Setback = AttemptFailure | Held
+"""Why one target gave no answer: it failed, or it was not tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A stream that broke after content had been delivered."""
+
+    target: Target
+    seen_token_count: int
+
+
+class Unanswered(Exception):
+    """A model gave no answer. Passes between models only; the engine turns it into the caller's error."""
+
+    def __init__(
+        self,
+        setbacks: Sequence[Setback],
+        *,
+        final: bool = False,
+        retry_wait: float | None = None,
+        broken: Broken | None = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            setbacks: First cause first.
+            final: No other model may be tried for this call.
+            retry_wait: Trying the same model again after so many seconds is worth it; None: it is not.
+            broken: Set if content had been delivered that nothing could replace.
+        """
+        super().__init__("; ".join(str(setback) for setback in setbacks))
+        self.setbacks = tuple(setbacks)
+        self.final = final
+        self.retry_wait = retry_wait
+        self.broken = broken
+
+    @property
+    def only_held(self) -> bool:
+        """Whether nothing was tried at all."""
+        return bool(self.setbacks) and all(isinstance(setback, Held) for setback in self.setbacks)
+
+
+class Model(Protocol):
+    """Anything that can answer a prompt."""
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All targets that it may call."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether one of its targets may be called now."""
+        ...
+
+    async def complete(self, call: Call, turn: Turn) -> Completion:
+        """Give the whole answer.
+
+        Raises:
+            Unanswered: There is none.
+        """
+        ...
+
+    async def stream(self, call: Call, sink: Sink, turn: Turn) -> Completion:
+        """Give the answer in deltas to `sink`, with the events of the attempts, and at the end whole.
+
+        Raises:
+            Unanswered: There is no whole answer; what was delivered is void.
+        """
+        ...
