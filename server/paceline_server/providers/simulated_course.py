@@ -19,19 +19,19 @@ from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import Prompt
 from paceline_server.completion.usage import Usage
 from paceline_server.providers.simulated_answer import PlannedAnswer, input_token_count, planned_answer
-from paceline_server.providers.simulated_settings import (
+from paceline_server.providers.simulated_pace import Fixed
+from paceline_server.providers.simulated_script import (
     AfterScript,
     Cut,
     Fail,
     Filtered,
-    Fixed,
     Malformed,
     Ok,
-    SimulatedModel,
     Slow,
     Stall,
     Step,
 )
+from paceline_server.providers.simulated_settings import SimulatedModel
 
 _HTTP_STATUS = {
     FailureClass.TRANSIENT: 500,

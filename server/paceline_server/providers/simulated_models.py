@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from paceline_server.completion.usage import Price
-from paceline_server.providers.simulated_settings import Cut, Exponential, Fixed, LogNormal, SimulatedModel
+from paceline_server.providers.simulated_pace import Exponential, Fixed, LogNormal
+from paceline_server.providers.simulated_script import Cut
+from paceline_server.providers.simulated_settings import SimulatedModel
 
 _NANO_USD_PER_CENT = 10_000_000
 

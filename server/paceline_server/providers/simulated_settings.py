@@ -7,189 +7,12 @@ Values and their ranges only. `simulated_course` turns them into the course of o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
-from random import Random
-from types import MappingProxyType
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.usage import Price
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """Always `seconds` (at least 0)."""
-
-    seconds: float
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(seconds=self.seconds)
-
-    def sample(self, random: Random) -> float:
-        """Seconds; draws nothing from `random`."""
-        return self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Uniform:
-    """Evenly between `minimum` and `maximum` seconds (0 <= minimum <= maximum)."""
-
-    minimum: float
-    maximum: float
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(minimum=self.minimum, maximum=self.maximum)
-        if self.minimum > self.maximum:
-            raise ValueError(f"minimum {self.minimum!r} is above maximum {self.maximum!r}")
-
-    def sample(self, random: Random) -> float:
-        """Seconds."""
-        return random.uniform(self.minimum, self.maximum)
-
-
-@dataclass(frozen=True, slots=True)
-class LogNormal:
-    """Around `median` seconds (above 0) with a long tail; `sigma` (at least 0) is its width in log space."""
-
-    median: float
-    sigma: float
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(median=self.median, sigma=self.sigma)
-        if self.median == 0:
-            raise ValueError("median must be above 0: a log-normal never is 0")
-
-    def sample(self, random: Random) -> float:
-        """Seconds."""
-        return random.lognormvariate(math.log(self.median), self.sigma)
-
-
-@dataclass(frozen=True, slots=True)
-class Exponential:
-    """Memoryless, `mean` seconds on average (at least 0)."""
-
-    mean: float
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(mean=self.mean)
-
-    def sample(self, random: Random) -> float:
-        """Seconds."""
-        return random.expovariate(1.0 / self.mean) if self.mean else 0.0
-
-
-Distribution = Fixed | Uniform | LogNormal | Exponential
-
-DISTRIBUTION_KINDS: Mapping[str, type[Distribution]] = MappingProxyType(
-    {"fixed": Fixed, "uniform": Uniform, "lognormal": LogNormal, "exponential": Exponential},
-)
-"""The distributions by the names that settings use."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ok:
-    """The answer comes whole, at the model's own pace."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The call fails without content.
-
-    Attributes:
-        retry_after: Seconds that the provider asks to wait; None if it asks nothing.
-        before_headers: Whether a stream is refused when it is opened, or fails at its first read.
-        after_seconds: Seconds from the call's start to the failure.
-    """
-
-    failure_class: FailureClass = FailureClass.TRANSIENT
-    retry_after: float | None = None
-    before_headers: bool = True
-    after_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(retry_after=self.retry_after, after_seconds=self.after_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """The stream breaks after so many tokens, at the latest after the last, and shows no terminal marker."""
-
-    after_tokens: int
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(after_tokens=self.after_tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """After so many tokens (0: before any content) nothing comes, and nothing ends it.
-
-    Attributes:
-        before_headers: The stream is not even accepted; only together with 0 tokens.
-    """
-
-    after_tokens: int = 0
-    before_headers: bool = False
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(after_tokens=self.after_tokens)
-        if self.before_headers and self.after_tokens:
-            raise ValueError("before_headers needs after_tokens 0: tokens come after the headers")
-
-
-@dataclass(frozen=True, slots=True)
-class Slow:
-    """A whole answer whose first content takes `first_content` seconds."""
-
-    first_content: float
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(first_content=self.first_content)
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """After so many tokens comes something that is no answer."""
-
-    after_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(after_tokens=self.after_tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Filtered:
-    """The content filter stops the answer: after 0 tokens a failure, later an answer that ends there."""
-
-    after_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        _require_at_least_zero(after_tokens=self.after_tokens)
-
-
-Step = Ok | Fail | Cut | Stall | Slow | Malformed | Filtered
-
-STEP_KINDS: Mapping[str, type[Step]] = MappingProxyType(
-    {
-        "ok": Ok,
-        "fail": Fail,
-        "cut": Cut,
-        "stall": Stall,
-        "slow": Slow,
-        "malformed": Malformed,
-        "filtered": Filtered,
-    },
-)
-"""The steps of a script by the names that settings use."""
-
-
-class AfterScript(Enum):
-    """What happens once the script has run out; without a script the plan always decides."""
-
-    REPEAT = "repeat"
-    LAST = "last"
-    PLAN = "plan"
+from paceline_server.providers.simulated_pace import AT_ONCE, Distribution, require_at_least_zero
+from paceline_server.providers.simulated_script import AfterScript, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +45,8 @@ class SimulatedModel:
     answer: str | None = None
     reasoning: str = ""
     tool_calls: tuple[tuple[str, str], ...] = ()
-    first_content: Distribution = Fixed(0.0)
-    token_interval: Distribution = Fixed(0.0)
+    first_content: Distribution = AT_ONCE
+    token_interval: Distribution = AT_ONCE
     merge: bool = True
     confidence: float | None = None
     price: Price | None = None
@@ -248,10 +71,4 @@ class SimulatedModel:
             raise ValueError(f"confidence must be from 0 to 1, not {self.confidence!r}")
         if self.max_calls_per_second is not None and not 0 < self.max_calls_per_second < math.inf:
             raise ValueError(f"max_calls_per_second must be above 0, not {self.max_calls_per_second!r}")
-        _require_at_least_zero(retry_after=self.retry_after)
-
-
-def _require_at_least_zero(**numbers: float | None) -> None:
-    for name, number in numbers.items():
-        if number is not None and not 0 <= number < math.inf:
-            raise ValueError(f"{name} must be a number of at least 0, not {number!r}")
+        require_at_least_zero(retry_after=self.retry_after)
