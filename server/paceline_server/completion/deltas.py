@@ -43,7 +43,8 @@ class Delta:
     """One increment of part `part_index`.
 
     Indices first appear in ascending order from 0; deltas of different parts may interleave;
-    a delta may hold several tokens. A media delta is a whole part. The last signature of a part counts.
+    a delta may hold several tokens. A media delta is a whole part. The values of a part's signatures are
+    concatenated, too.
     """
 
     part_index: int
@@ -141,15 +142,18 @@ def _joined(run: list[Delta]) -> Delta:
     if len(run) == 1:
         return run[0]
     kind = _whole(run)
-    return Delta(run[0].part_index, _delta_kind(kind), _last_signature(run))
+    return Delta(run[0].part_index, _delta_kind(kind), _whole_signature(run))
 
 
 def _part(deltas: list[Delta]) -> Part:
-    return Part(_whole(deltas), _last_signature(deltas))
+    return Part(_whole(deltas), _whole_signature(deltas))
 
 
-def _last_signature(deltas: list[Delta]) -> ProviderSignature | None:
-    return next((delta.signature for delta in reversed(deltas) if delta.signature is not None), None)
+def _whole_signature(deltas: list[Delta]) -> ProviderSignature | None:
+    signatures = [delta.signature for delta in deltas if delta.signature is not None]
+    if not signatures:
+        return None
+    return ProviderSignature(signatures[0].provider, b"".join(signature.value for signature in signatures))
 
 
 def _whole(deltas: list[Delta]) -> Kind:

@@ -87,7 +87,8 @@ class Chain:
         self, position: int, turn: Turn, delivery: Delivery, ask: Ask, progress: _Progress
     ) -> Completion | None:
         """Let one model try, and retry where that is worth it."""
-        mine = replace(turn.child(f"chain[{position}]"), untried=self._untried(position, turn))
+        place = turn.child(f"chain[{position}]") if len(self._models) > 1 else turn
+        mine = replace(place, untried=self._untried(position, turn))
         while True:
             try:
                 return await ask(self._models[position], mine)

@@ -1,0 +1,158 @@
+"""What operators and orchestrators see: the targets with their health, and the names with theirs.
+
+A read view over the catalog and the health of targets, plus the two levers of an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paceline_server.completion.answer import Target
+from paceline_server.completion.usage import Price
+from paceline_server.health.machine import Record, TargetState
+from paceline_server.health.registry import HealthRegistry, Scope
+from paceline_server.providers.profile import Profile
+from paceline_server.routing.catalog import Catalog, Definition
+
+__all__ = ["Directory", "ModelStatus", "StatusListener", "TargetState", "TargetStatus"]
+
+StatusListener = Callable[["TargetStatus", TargetState], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """One target's health.
+
+    Attributes:
+        target: Its model is empty where the whole provider is meant.
+        own: The record of the target itself.
+        provider_name: The provider, or the quota identity that it shares.
+        provider: The record of the provider; its state is ACTIVE unless it holds the target.
+    """
+
+    target: Target
+    own: Record
+    provider_name: str
+    provider: Record
+    price: Price | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One name: what it stands for, and whether one of its targets can be tried now."""
+
+    name: str
+    definition: Definition
+    targets: tuple[Target, ...]
+    available: bool
+
+
+class Directory:
+    """All targets and names of this process."""
+
+    def __init__(
+        self, catalog: Catalog, health: HealthRegistry, profile_of: Callable[[Target], Profile]
+    ) -> None:
+        """Look at `catalog` and `health`; `profile_of` is asked for prices."""
+        self.catalog = catalog
+        self._health = health
+        self._profile_of = profile_of
+        self._configured = catalog.all_targets()
+        self._targets_of_name = {name: catalog.resolve(name) for name in catalog.definitions}
+
+    def now(self) -> float:
+        """Seconds since the epoch, as health counts them."""
+        return self._health.now()
+
+    def targets(self) -> list[TargetStatus]:
+        """The configured targets and those that were ever held, sorted."""
+        seen = {scope for scope in self._health.snapshot() if isinstance(scope, Target)}
+        return [self.status(target) for target in sorted(seen.union(self._configured))]
+
+    def status(self, target: Target) -> TargetStatus:
+        """One target's health; an empty model means its provider alone."""
+        provider_scope, own_scope = self._health.scopes(target)
+        return TargetStatus(
+            target=target,
+            own=self._health.record(own_scope) if target.model else Record(),
+            provider_name=str(provider_scope),
+            provider=self._health.record(provider_scope),
+            price=self._profile_of(target).price if target.model else None,
+        )
+
+    def models(self) -> list[ModelStatus]:
+        """The names, in alphabetical order."""
+        return [
+            ModelStatus(name, self.catalog.definitions[name], targets, self.available(name))
+            for name, targets in sorted(self._targets_of_name.items())
+        ]
+
+    def available(self, name: str) -> bool:
+        """Whether one of a name's targets can be tried now."""
+        return any(self._health.held(target) is None for target in self._targets_of_name[name])
+
+    def next_return(self) -> float | None:
+        """When the next bench ends (seconds since the epoch), since that changes what is available."""
+        now = self._health.now()
+        ends = [
+            record.until
+            for record in self._health.snapshot().values()
+            if record.state is TargetState.BENCHED and record.until > now
+        ]
+        return min(ends, default=None)
+
+    def bench(self, target: Target, seconds: float, reason: str) -> TargetStatus:
+        """Take a target, or with an empty model its whole provider, out of use by hand.
+
+        Raises:
+            ModelNotFound: The provider is not configured.
+        """
+        self.catalog.require_provider(target.provider)
+        self._health.bench(self._scope(target), seconds, reason)
+        return self.status(target)
+
+    def unbench(self, target: Target) -> tuple[TargetStatus, bool]:
+        """Take it into use again; also tells whether there was a bench to end.
+
+        Raises:
+            ModelNotFound: The provider is not configured.
+        """
+        self.catalog.require_provider(target.provider)
+        scope = self._scope(target)
+        was_benched = self._health.record(scope).state is not TargetState.ACTIVE
+        self._health.unbench(scope)
+        return self.status(target), was_benched
+
+    def subscribe(self, listener: StatusListener) -> Callable[[], None]:
+        """Tell `listener` of each change of a target's state, with the state before; returns what ends that.
+
+        A change of a provider is told once for each of its targets.
+        """
+        before = {status.target: _effective(status) for status in self.targets()}
+
+        def on_change(scope: Scope, _record: Record) -> None:
+            for target in self._under(scope):
+                status = self.status(target)
+                listener(status, before.get(target, TargetState.ACTIVE))
+                before[target] = _effective(status)
+
+        return self._health.subscribe(on_change)
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` at any change of health; returns what ends that."""
+        return self._health.subscribe(lambda _scope, _record: listener())
+
+    def _scope(self, target: Target) -> Scope:
+        return target if target.model else self._health.scopes(target)[0]
+
+    def _under(self, scope: Scope) -> list[Target]:
+        if isinstance(scope, Target):
+            return [scope]
+        known = [status.target for status in self.targets()]
+        return [target for target in known if self._health.scopes(target)[0] == scope]
+
+
+def _effective(status: TargetStatus) -> TargetState:
+    """The target's own state, unless its provider holds it."""
+    return status.own.state if status.provider.state is TargetState.ACTIVE else status.provider.state

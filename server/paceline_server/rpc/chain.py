@@ -1,0 +1,51 @@
+"""ChainService: decode, resolve, answer, encode."""
+
+from __future__ import annotations
+
+from paceline.v1 import chain_pb2, completion_pb2
+from paceline_server.completion.answer import Completion
+from paceline_server.completion.attempt import CallEvent
+from paceline_server.rpc.encoding import encode_event, encode_response
+from paceline_server.rpc.requests import decode_chain_request
+from paceline_server.rpc.shell import Rpc
+from paceline_server.strategies import engine
+from paceline_server.strategies.assembly import Assembly
+from paceline_server.strategies.call import Call
+from paceline_server.strategies.model import Model
+
+
+class ChainRpc:
+    """The methods of ChainService."""
+
+    def __init__(self, assembly: Assembly) -> None:
+        """Answer with the models of `assembly`."""
+        self._assembly = assembly
+
+    async def chain(self, request: chain_pb2.ChainRequest, rpc: Rpc) -> chain_pb2.ChainResponse:
+        """Answer when the answer is complete."""
+        call, model = self._open(request, rpc)
+        return _response(call, await engine.complete(call, model))
+
+    async def stream_chain(self, request: chain_pb2.ChainRequest, rpc: Rpc) -> None:
+        """Answer as the model writes."""
+        call, model = self._open(request, rpc)
+
+        async def sink(event: CallEvent) -> None:
+            await rpc.write(encode_event(event))
+
+        started = completion_pb2.Started(call_id=call.call_id)
+        await rpc.write(chain_pb2.StreamChainResponse(started=started))
+        completion = await engine.stream(call, model, sink)
+        await rpc.write(chain_pb2.StreamChainResponse(finished=_response(call, completion)))
+
+    def _open(self, request: chain_pb2.ChainRequest, rpc: Rpc) -> tuple[Call, Model]:
+        decoded = decode_chain_request(request)
+        model = self._assembly.model(decoded.spec)
+        call = Call(rpc.call_id, decoded.prompt, rpc.started_at, rpc.deadline, decoded.options)
+        rpc.call = call
+        return call, model
+
+
+def _response(call: Call, completion: Completion) -> chain_pb2.ChainResponse:
+    record = call.record
+    return encode_response(call.call_id, completion, record.attempts, record.total_usage())

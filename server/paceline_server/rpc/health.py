@@ -1,0 +1,80 @@
+"""`grpc.health.v1` for every name of the contract.
+
+`""` and each service say whether this process takes calls; `liveness` says that it runs;
+`model/<name>` says whether one of the name's targets can be tried now. A sick provider never
+makes the process itself NOT_SERVING.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+
+from paceline_server.routing.directory import Directory
+from paceline_server.rpc.registration import services
+
+LIVENESS = "liveness"
+MODEL_PREFIX = "model/"
+LONGEST_WAIT = 3600.0
+"""Seconds between looks at the clock when no bench is about to end."""
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class HealthReporter:
+    """Keeps the health servicer's statuses true."""
+
+    def __init__(self, servicer: HealthServicer, directory: Directory) -> None:
+        """Report on `directory` to `servicer`."""
+        self._servicer = servicer
+        self._directory = directory
+        self._changed = asyncio.Event()
+        self._told: dict[str, bool] = {}
+
+    async def started(self) -> None:
+        """Say that calls are taken, and how the models stand."""
+        await self._servicer.set(LIVENESS, SERVING)
+        for name in self._process_names():
+            await self._servicer.set(name, SERVING)
+        await self._tell_models()
+
+    async def draining(self) -> None:
+        """Say that no more calls are taken; the process still lives."""
+        for name in self._process_names():
+            await self._servicer.set(name, NOT_SERVING)
+
+    async def run(self) -> None:
+        """Follow the health of targets until cancelled."""
+        unsubscribe = self._directory.on_change(self._changed.set)
+        try:
+            while True:
+                # Before the look: a change that comes while it is told must lead to another look.
+                self._changed.clear()
+                await self._tell_models()
+                await self._next_change()
+        finally:
+            unsubscribe()
+
+    def _process_names(self) -> list[str]:
+        return ["", *(service.full_name for service in services())]
+
+    async def _tell_models(self) -> None:
+        for model in self._directory.models():
+            if self._told.get(model.name) is not model.available:
+                self._told[model.name] = model.available
+                await self._servicer.set(
+                    MODEL_PREFIX + model.name, SERVING if model.available else NOT_SERVING
+                )
+
+    async def _next_change(self) -> None:
+        """Wait for a report, or for the end of a bench: time alone makes a model available."""
+        due = self._directory.next_return()
+        wait = LONGEST_WAIT if due is None else max(0.0, due - self._directory.now())
+        try:
+            async with asyncio.timeout(min(wait, LONGEST_WAIT)):
+                await self._changed.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,215 @@
+"""From the contract's prompt to the vocabulary's, with every violation told."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from paceline.v1 import completion_pb2
+from paceline_server.completion.content import (
+    Kind,
+    Media,
+    Message,
+    Part,
+    ProviderSignature,
+    Reasoning,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from paceline_server.completion.prompt import (
+    GenerationConfig,
+    Prompt,
+    ResponseFormat,
+    ResponseFormatKind,
+    Tool,
+    ToolChoice,
+    ToolChoiceMode,
+)
+from paceline_server.rpc import enums
+from paceline_server.rpc.violations import Violations
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+IDENTIFIER_RULE = "must be 1 to 64 of the characters a-z, A-Z, 0-9, '_' and '-'"
+MAXIMUM_STOP_SEQUENCE_COUNT = 16
+OWN_MEMBERS = ("model", "messages", "stream", "stream_options", "n")
+"""What adapters set themselves; overriding it would make their answers unreadable."""
+
+
+def decode_prompt(wire: completion_pb2.Prompt, path: str, violations: Violations) -> Prompt:
+    """The prompt; what is wrong with it is added to `violations`."""
+    if not wire.messages:
+        violations.add(f"{path}.messages", "is empty; a prompt needs at least one message")
+    return Prompt(
+        messages=tuple(
+            _message(message, f"{path}.messages[{index}]", violations)
+            for index, message in enumerate(wire.messages)
+        ),
+        tools=_tools(wire.tools, f"{path}.tools", violations),
+        tool_choice=_tool_choice(wire, f"{path}.tool_choice", violations),
+        response_format=_response_format(wire.response_format, f"{path}.response_format", violations),
+        config=decode_config(wire.config, f"{path}.config", violations),
+        provider_options_json=_provider_options(wire, f"{path}.provider_options_json", violations),
+    )
+
+
+def decode_config(
+    wire: completion_pb2.GenerationConfig, path: str, violations: Violations
+) -> GenerationConfig:
+    """The generation settings, each within its range."""
+    if len(wire.stop_sequences) > MAXIMUM_STOP_SEQUENCE_COUNT:
+        violations.add(f"{path}.stop_sequences", f"has more than {MAXIMUM_STOP_SEQUENCE_COUNT} entries")
+    if not all(wire.stop_sequences):
+        violations.add(f"{path}.stop_sequences", "holds an empty text; remove it")
+    number = violations.number
+    return GenerationConfig(
+        max_output_token_count=number(wire, "max_output_token_count", path, 1, math.inf),
+        temperature=number(wire, "temperature", path, 0, 2),
+        top_p=number(wire, "top_p", path, 0, 1, above_low=True),
+        top_k=number(wire, "top_k", path, 1, math.inf),
+        seed=wire.seed if wire.HasField("seed") else None,
+        frequency_penalty=number(wire, "frequency_penalty", path, -2, 2),
+        presence_penalty=number(wire, "presence_penalty", path, -2, 2),
+        stop_sequences=tuple(wire.stop_sequences),
+        reasoning_effort=violations.choice(
+            wire.reasoning_effort, enums.REASONING_EFFORT, f"{path}.reasoning_effort"
+        ),
+        cache_prompt=wire.cache_prompt,
+    )
+
+
+def _message(wire: completion_pb2.Message, path: str, violations: Violations) -> Message:
+    role = violations.choice(wire.role, enums.ROLE, f"{path}.role")
+    if wire.role == completion_pb2.ROLE_UNSPECIFIED:
+        violations.add(f"{path}.role", "is not set; say who speaks")
+    if not wire.parts:
+        violations.add(f"{path}.parts", "is empty; a message needs at least one part")
+    parts = tuple(
+        _part(part, role, f"{path}.parts[{index}]", violations) for index, part in enumerate(wire.parts)
+    )
+    return Message(role or Role.USER, parts)
+
+
+def _part(wire: completion_pb2.Part, role: Role | None, path: str, violations: Violations) -> Part:
+    signature = None
+    if wire.HasField("signature"):
+        signature = ProviderSignature(wire.signature.provider, wire.signature.value)
+        if not wire.signature.provider or not wire.signature.value:
+            violations.add(f"{path}.signature", "needs both provider and value; send it back as it came")
+    return Part(_kind(wire, role, path, violations), signature)
+
+
+def _kind(wire: completion_pb2.Part, role: Role | None, path: str, violations: Violations) -> Kind:
+    match wire.WhichOneof("kind"):
+        case "text":
+            return Text(wire.text.text)
+        case "media":
+            return _media(wire.media, f"{path}.media", violations)
+        case "reasoning":
+            return Reasoning(wire.reasoning.text, wire.reasoning.redacted_data)
+        case "tool_call":
+            if role not in (Role.ASSISTANT, None):
+                violations.add(f"{path}.tool_call", "belongs into a message of the role ASSISTANT")
+            return _tool_call(wire.tool_call, f"{path}.tool_call", violations)
+        case "tool_result":
+            if role not in (Role.TOOL, None):
+                violations.add(f"{path}.tool_result", "belongs into a message of the role TOOL")
+            return _tool_result(wire.tool_result, f"{path}.tool_result", violations)
+        case _:
+            if not wire.HasField("signature"):
+                violations.add(
+                    f"{path}.kind", "is not set; a part is a text, media, reasoning, call or result"
+                )
+            return Text("")
+
+
+def _media(wire: completion_pb2.Media, path: str, violations: Violations) -> Media:
+    source = wire.WhichOneof("source")
+    if source is None or not getattr(wire, source):
+        violations.add(f"{path}.source", "is not set; give data or uri")
+    if source == "uri" and "://" not in wire.uri and not wire.uri.startswith("data:"):
+        violations.add(f"{path}.uri", "is no URI; write it with its scheme, as in 'https://...'")
+    return Media(wire.media_type, wire.data, wire.uri)
+
+
+def _tool_call(wire: completion_pb2.ToolCall, path: str, violations: Violations) -> ToolCall:
+    if not wire.id:
+        violations.add(f"{path}.id", "is empty; send back the id that the model gave")
+    if not wire.name:
+        violations.add(f"{path}.name", "is empty; send back the name that the model gave")
+    if wire.arguments_json:
+        violations.json_object(wire.arguments_json, f"{path}.arguments_json", what="the arguments")
+    return ToolCall(wire.id, wire.name, wire.arguments_json)
+
+
+def _tool_result(wire: completion_pb2.ToolResult, path: str, violations: Violations) -> ToolResult:
+    if not wire.tool_call_id:
+        violations.add(f"{path}.tool_call_id", "is empty; name the call that the result answers")
+    for index, part in enumerate(wire.parts):
+        if part.WhichOneof("kind") not in ("text", "media"):
+            violations.add(f"{path}.parts[{index}]", "must be text or media")
+    plain = [part for part in wire.parts if part.WhichOneof("kind") in ("text", "media")]
+    parts = tuple(_part(part, None, f"{path}.parts[{index}]", violations) for index, part in enumerate(plain))
+    return ToolResult(wire.tool_call_id, parts, wire.failed)
+
+
+def _tools(wire: Sequence[completion_pb2.Tool], path: str, violations: Violations) -> tuple[Tool, ...]:
+    seen: set[str] = set()
+    for index, tool in enumerate(wire):
+        if not IDENTIFIER.fullmatch(tool.name):
+            violations.add(f"{path}[{index}].name", IDENTIFIER_RULE)
+        if tool.name in seen:
+            violations.add(f"{path}[{index}].name", f"{tool.name!r} is used twice; names are unique")
+        seen.add(tool.name)
+        if tool.parameters_json_schema:
+            _tool_schema(tool.parameters_json_schema, f"{path}[{index}].parameters_json_schema", violations)
+    return tuple(Tool(tool.name, tool.description, tool.parameters_json_schema) for tool in wire)
+
+
+def _tool_schema(text: str, path: str, violations: Violations) -> None:
+    schema = violations.json_object(text, path, what="the JSON Schema")
+    if schema is not None and schema.get("type") != "object":
+        violations.add(path, 'must be a schema whose "type" is "object"')
+
+
+def _tool_choice(wire: completion_pb2.Prompt, path: str, violations: Violations) -> ToolChoice | None:
+    mode = wire.tool_choice.WhichOneof("mode")
+    if mode is None:
+        return None
+    names = {tool.name for tool in wire.tools}
+    if mode in ("required", "named") and not names:
+        violations.add(path, f"is {mode}, but the prompt has no tools")
+    if mode != "named":
+        return ToolChoice(ToolChoiceMode(mode))
+    name = wire.tool_choice.named.name
+    if names and name not in names:
+        violations.add(f"{path}.named.name", f"{name!r} is no tool of the prompt")
+    return ToolChoice(ToolChoiceMode.NAMED, name)
+
+
+def _response_format(
+    wire: completion_pb2.ResponseFormat, path: str, violations: Violations
+) -> ResponseFormat | None:
+    kind = wire.WhichOneof("format")
+    if kind is None:
+        return None
+    if kind != "json_schema":
+        return ResponseFormat(ResponseFormatKind(kind))
+    schema = wire.json_schema
+    if schema.name and not IDENTIFIER.fullmatch(schema.name):
+        violations.add(f"{path}.json_schema.name", IDENTIFIER_RULE)
+    violations.json_object(schema.schema_json, f"{path}.json_schema.schema_json", what="the JSON Schema")
+    return ResponseFormat(
+        ResponseFormatKind.JSON_SCHEMA, schema.name or "response", schema.schema_json, schema.strict
+    )
+
+
+def _provider_options(wire: completion_pb2.Prompt, path: str, violations: Violations) -> dict[str, str]:
+    for provider, text in wire.provider_options_json.items():
+        options = violations.json_object(text, f"{path}[{provider!r}]", what="the options")
+        for member in OWN_MEMBERS:
+            if options is not None and member in options:
+                violations.add(f"{path}[{provider!r}]", f"may not set {member!r}, which Paceline sets itself")
+    return dict(wire.provider_options_json)

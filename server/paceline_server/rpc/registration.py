@@ -1,0 +1,69 @@
+"""Binds handlers to the methods of the contract.
+
+Goes by the descriptors, so that no RPC can be forgotten: a method that has no handler is
+refused as UNIMPLEMENTED, in the same form as every other refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from paceline.v1 import chain_pb2, race_pb2, routing_pb2, stats_pb2, targets_pb2
+from paceline_server.completion.errors import ErrorReason, Refused
+from paceline_server.rpc.shell import Handler, Rpc, Shell
+
+FILES: tuple[FileDescriptor, ...] = (
+    chain_pb2.DESCRIPTOR,
+    race_pb2.DESCRIPTOR,
+    stats_pb2.DESCRIPTOR,
+    routing_pb2.DESCRIPTOR,
+    targets_pb2.DESCRIPTOR,
+)
+
+
+def services() -> list[ServiceDescriptor]:
+    """Every service of the contract."""
+    return [service for file in FILES for service in file.services_by_name.values()]
+
+
+def generic_handlers(servicers: Mapping[str, object], shell: Shell) -> list[grpc.GenericRpcHandler]:
+    """One handler a service.
+
+    Args:
+        servicers: By full service name; a method `StreamChain` is served by `stream_chain`.
+    """
+    return [
+        grpc.method_handlers_generic_handler(
+            service.full_name,
+            {
+                method.name: _method(method, servicers.get(service.full_name), shell)
+                for method in service.methods
+            },
+        )
+        for service in services()
+    ]
+
+
+def _method(method: MethodDescriptor, servicer: object, shell: Shell) -> grpc.RpcMethodHandler[Any, Any]:
+    handler: Handler = getattr(servicer, snake_case(method.name), _unimplemented)
+    decode = GetMessageClass(method.input_type).FromString
+    encode = GetMessageClass(method.output_type).SerializeToString
+    name = f"/{method.containing_service.full_name}/{method.name}"
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(shell.streaming(name, handler), decode, encode)
+    return grpc.unary_unary_rpc_method_handler(shell.unary(name, handler), decode, encode)
+
+
+def snake_case(name: str) -> str:
+    """`StreamChain` as `stream_chain`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+async def _unimplemented(_request: object, rpc: Rpc) -> None:
+    raise Refused(ErrorReason.UNIMPLEMENTED, f"{rpc.method} is not built in this version")

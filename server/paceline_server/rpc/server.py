@@ -1,0 +1,150 @@
+"""The grpcio listener: options, credentials, the services, and how it drains.
+
+It serves the contract, health and, unless switched off, reflection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from paceline_server.routing.directory import Directory
+from paceline_server.rpc.chain import ChainRpc
+from paceline_server.rpc.health import HealthReporter
+from paceline_server.rpc.registration import generic_handlers, services
+from paceline_server.rpc.shell import Shell
+from paceline_server.rpc.targets import TargetRpc
+from paceline_server.strategies.assembly import Assembly
+from paceline_server.telemetry.calls import CallObserver
+
+CLOSING_GRACE = 1.0
+"""Seconds for the last statuses to reach their clients once nothing is in flight any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The server's identity as PEM; `client_ca` set means that clients must show a certificate of it."""
+
+    certificate_chain: bytes
+    private_key: bytes
+    client_ca: bytes | None = None
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"TlsFiles(client_ca={self.client_ca is not None})"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How the listener listens; durations in seconds, sizes in bytes."""
+
+    address: str
+    maximum_deadline: float
+    maximum_message_size: int
+    drain_delay: float
+    drain_timeout: float
+    reflection: bool = True
+    tls: TlsFiles | None = None
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+class PacelineServer:
+    """A started server answers until `drain` has returned."""
+
+    def __init__(
+        self, options: ServerOptions, assembly: Assembly, directory: Directory, observer: CallObserver
+    ) -> None:
+        """Build the server; nothing is bound yet."""
+        self._options = options
+        self._shell = Shell(maximum_deadline=options.maximum_deadline, observer=observer)
+        self._server = grpc.aio.server(options=_channel_options(options))
+        self._health = HealthServicer()
+        self._reporter = HealthReporter(self._health, directory)
+        servicers: Mapping[str, object] = {
+            "paceline.v1.ChainService": ChainRpc(assembly),
+            "paceline.v1.TargetService": TargetRpc(directory, self._shell),
+        }
+        self._server.add_generic_rpc_handlers(generic_handlers(servicers, self._shell))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if options.reflection:
+            names = [
+                *(service.full_name for service in services()),
+                health.SERVICE_NAME,
+                reflection.SERVICE_NAME,
+            ]
+            reflection.enable_server_reflection(names, self._server)
+
+    @property
+    def in_flight_count(self) -> int:
+        """How many RPCs are running."""
+        return self._shell.in_flight_count
+
+    async def start(self) -> str:
+        """Listen and take calls; returns the address with the port that was bound.
+
+        Raises:
+            ListenError: The address is taken or cannot be bound.
+        """
+        port = self._bind()
+        await self._server.start()
+        await self._reporter.started()
+        host, _, _ = self._options.address.rpartition(":")
+        return f"{host}:{port}" if host != "unix" and not host.startswith("unix:") else self._options.address
+
+    async def follow_health(self) -> None:
+        """Keep `grpc.health.v1` true until cancelled."""
+        await self._reporter.run()
+
+    async def drain(self) -> bool:
+        """Say NOT_SERVING, wait for balancers, refuse new calls, let the running ones finish, then stop.
+
+        Returns:
+            Whether all calls finished within the drain's timeout; those that did not were cancelled.
+        """
+        await self._reporter.draining()
+        await asyncio.sleep(self._options.drain_delay)
+        self._shell.draining.set()
+        finished = True
+        try:
+            async with asyncio.timeout(self._options.drain_timeout):
+                await self._shell.wait_until_idle()
+        except TimeoutError:
+            finished = False
+        await self._server.stop(CLOSING_GRACE if finished else 0.0)
+        return finished
+
+    def _bind(self) -> int:
+        tls = self._options.tls
+        try:
+            if tls is None:
+                return self._server.add_insecure_port(self._options.address)
+            credentials = grpc.ssl_server_credentials(
+                [(tls.private_key, tls.certificate_chain)],
+                root_certificates=tls.client_ca,
+                require_client_auth=tls.client_ca is not None,
+            )
+            return self._server.add_secure_port(self._options.address, credentials)
+        except RuntimeError:
+            raise ListenError(
+                f"cannot listen on {self._options.address}: it is in use or not this machine's"
+            ) from None
+
+
+def _channel_options(options: ServerOptions) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.max_receive_message_length", options.maximum_message_size),
+        ("grpc.max_send_message_length", -1),
+        # Two servers on one port would share the calls without knowing of each other's benches.
+        ("grpc.so_reuseport", 0),
+    ]

@@ -1,0 +1,166 @@
+"""Around every RPC: admission, the call id, the deadline, and one way out for errors.
+
+An RPC handler here is a coroutine `(request, rpc)`. It returns the response of a unary method,
+or writes to `rpc` in a streaming one. It raises `PacelineError` for what a caller should be
+told; anything else is a bug and becomes INTERNAL without its text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from paceline_server.completion.errors import ErrorReason, PacelineError, Refused
+from paceline_server.rpc.status import CALL_ID, to_status
+from paceline_server.strategies.call import Call
+from paceline_server.telemetry.calls import CallEnded, CallObserver
+
+DRAIN_PUSHBACK = 1.0
+"""Seconds until a refused client should try again; by then its balancer has another replica."""
+
+
+class ClientGone(Exception):
+    """The client left while it was written to; the call ends as if it had been cancelled."""
+
+
+@dataclass(slots=True)
+class Rpc:
+    """One RPC under way.
+
+    Attributes:
+        deadline: On the event loop's clock, in seconds: the caller's, or the configured maximum.
+        call: Set by the handler once there is one, so that errors can tell its bill.
+    """
+
+    method: str
+    call_id: str
+    started_at: float
+    deadline: float
+    context: grpc.aio.ServicerContext[Any, Any]
+    call: Call | None = None
+
+    async def write(self, message: Message) -> None:
+        """Send one message of a stream; waits while the client reads slowly.
+
+        Raises:
+            ClientGone: The client has left.
+        """
+        try:
+            await self.context.write(message)
+        except grpc.aio.BaseError as error:
+            raise ClientGone from error
+
+
+Handler = Callable[[Any, Rpc], Awaitable[Any]]
+
+
+class Shell:
+    """Wraps handlers; knows what is in flight and whether new calls are let in."""
+
+    def __init__(self, *, maximum_deadline: float, observer: CallObserver) -> None:
+        """Admit calls.
+
+        Args:
+            maximum_deadline: Seconds that a call may take whose caller gave no deadline (rule S1).
+        """
+        self.draining = asyncio.Event()
+        self._maximum_deadline = maximum_deadline
+        self._observer = observer
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight_count(self) -> int:
+        """How many RPCs are running."""
+        return self._in_flight
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no RPC is running."""
+        await self._idle.wait()
+
+    def unary(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
+        """The gRPC behaviour of a unary method."""
+
+        async def behaviour(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            return await self._run(method, handler, request, context)
+
+        return behaviour
+
+    def streaming(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[None]]:
+        """The gRPC behaviour of a server-streaming method."""
+
+        async def behaviour(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            await self._run(method, handler, request, context)
+
+        return behaviour
+
+    async def _run(
+        self, method: str, handler: Handler, request: Message, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> Any:
+        now = asyncio.get_running_loop().time()
+        rpc = Rpc(method, secrets.token_hex(16), now, self._deadline(now, context), context)
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            self._admit(rpc, now)
+            response = await handler(request, rpc)
+            context.set_trailing_metadata(((CALL_ID, rpc.call_id),))
+        except PacelineError as error:
+            failure = error
+        except ClientGone:
+            self._ended(rpc, "CANCELLED", "")
+            return None
+        except asyncio.CancelledError:
+            self._ended(rpc, "CANCELLED", "")
+            raise
+        except Exception as error:  # noqa: BLE001 - the outermost boundary: no text may leak
+            self._observer.bug(rpc.call_id, method, error)
+            failure = PacelineError(ErrorReason.INTERNAL, "a bug in Paceline; its operators have the details")
+        else:
+            self._ended(rpc, "OK", "")
+            return response
+        finally:
+            self._in_flight -= 1
+            if self._in_flight == 0:
+                self._idle.set()
+        status = to_status(failure, rpc.call_id, rpc.call)
+        self._ended(rpc, status.code.name, failure.reason.value)
+        await context.abort_with_status(status)
+        return None
+
+    def _deadline(self, now: float, context: grpc.aio.ServicerContext[Any, Any]) -> float:
+        remaining = context.time_remaining()
+        if remaining is None:
+            return now + self._maximum_deadline
+        return now + min(remaining, self._maximum_deadline)
+
+    def _admit(self, rpc: Rpc, now: float) -> None:
+        if self.draining.is_set():
+            raise Refused(
+                ErrorReason.DRAINING,
+                "this replica is shutting down; the next try finds another",
+                retry_after=DRAIN_PUSHBACK,
+            )
+        if rpc.deadline <= now:
+            raise Refused(ErrorReason.DEADLINE_EXCEEDED, "the deadline had passed when the call arrived")
+
+    def _ended(self, rpc: Rpc, code: str, reason: str) -> None:
+        latency = asyncio.get_running_loop().time() - rpc.started_at
+        record = None if rpc.call is None else rpc.call.record
+        self._observer.call_ended(
+            CallEnded(
+                call_id=rpc.call_id,
+                method=rpc.method,
+                code=code,
+                reason=reason,
+                latency=latency,
+                attempts=() if record is None else tuple(record.attempts),
+            )
+        )

@@ -1,0 +1,269 @@
+"""TargetService: what operators see of targets and names, and the bench by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from paceline.v1 import targets_pb2
+from paceline_server.completion.answer import Target
+from paceline_server.completion.errors import ErrorReason, InvalidRequest, Refused, Violation
+from paceline_server.routing.catalog import ModelKind
+from paceline_server.routing.directory import Directory, ModelStatus, TargetState, TargetStatus
+from paceline_server.rpc import enums
+from paceline_server.rpc.encoding import encode_target, timestamp
+from paceline_server.rpc.shell import DRAIN_PUSHBACK, Rpc, Shell
+from paceline_server.rpc.violations import Violations
+
+T = TypeVar("T")
+
+DEFAULT_PAGE_SIZE = 100
+MAXIMUM_PAGE_SIZE = 1000
+SHORTEST_BENCH = 1.0
+LONGEST_BENCH = 30 * 86_400.0
+MAXIMUM_REASON_BYTES = 1024
+MAXIMUM_QUEUED_CHANGE_COUNT = 1000
+"""A watcher that falls further behind gets a new snapshot instead."""
+
+
+class TargetRpc:
+    """The methods of TargetService that exist: listing, benching by hand, watching."""
+
+    def __init__(self, directory: Directory, shell: Shell) -> None:
+        """Show `directory`; watches end when `shell` drains."""
+        self._directory = directory
+        self._shell = shell
+
+    async def list_targets(
+        self, request: targets_pb2.ListTargetsRequest, _rpc: Rpc
+    ) -> targets_pb2.ListTargetsResponse:
+        """The targets and their health, a page of them."""
+        violations = Violations()
+        states = {
+            state
+            for index, wire in enumerate(request.states)
+            if (state := violations.choice(wire, _STATES, f"states[{index}]")) is not None
+        }
+        size = _page_size(request.page_size, violations)
+        violations.check()
+        found = [
+            status
+            for status in self._directory.targets()
+            if request.provider in ("", status.target.provider)
+            and (not states or not states.isdisjoint((status.own.state, status.provider.state)))
+        ]
+        keys = [str(status.target) for status in found]
+        page, token = _page(found, keys, size, request.page_token)
+        return targets_pb2.ListTargetsResponse(targets=map(encode_status, page), next_page_token=token)
+
+    async def bench_target(
+        self, request: targets_pb2.BenchTargetRequest, _rpc: Rpc
+    ) -> targets_pb2.BenchTargetResponse:
+        """Take a target, or a whole provider, out of use."""
+        violations = Violations()
+        target = _target(request, violations)
+        seconds = violations.seconds(request, "duration", "request", SHORTEST_BENCH, LONGEST_BENCH)
+        violations.at_most_bytes(request.reason, MAXIMUM_REASON_BYTES, "reason")
+        violations.check()
+        status = self._directory.bench(target, LONGEST_BENCH if seconds is None else seconds, request.reason)
+        return targets_pb2.BenchTargetResponse(status=encode_status(status))
+
+    async def unbench_target(
+        self, request: targets_pb2.UnbenchTargetRequest, _rpc: Rpc
+    ) -> targets_pb2.UnbenchTargetResponse:
+        """Take it into use again."""
+        violations = Violations()
+        target = _target(request, violations)
+        violations.check()
+        status, was_benched = self._directory.unbench(target)
+        return targets_pb2.UnbenchTargetResponse(status=encode_status(status), was_benched=was_benched)
+
+    async def watch_targets(self, request: targets_pb2.WatchTargetsRequest, rpc: Rpc) -> None:
+        """A snapshot, then every change, until the client leaves or this replica drains."""
+        changes: asyncio.Queue[targets_pb2.TargetChange | None] = asyncio.Queue(MAXIMUM_QUEUED_CHANGE_COUNT)
+
+        def on_change(status: TargetStatus, previous: TargetState) -> None:
+            if request.provider not in ("", status.target.provider):
+                return
+            if changes.full():
+                # Too slow: what is queued is void, and the watcher starts again from a snapshot.
+                while not changes.empty():
+                    changes.get_nowait()
+                changes.put_nowait(None)
+                return
+            changes.put_nowait(self._change(status, previous))
+
+        unsubscribe = self._directory.subscribe(on_change)
+        try:
+            await rpc.write(self._snapshot(request.provider))
+            while True:
+                change = await self._next(changes)
+                if change is None:
+                    await rpc.write(self._snapshot(request.provider))
+                else:
+                    await rpc.write(targets_pb2.WatchTargetsResponse(change=change))
+        finally:
+            unsubscribe()
+
+    async def list_models(
+        self, request: targets_pb2.ListModelsRequest, _rpc: Rpc
+    ) -> targets_pb2.ListModelsResponse:
+        """The names of the configuration, a page of them."""
+        violations = Violations()
+        for index, kind in enumerate(request.kinds):
+            violations.choice(kind, _KINDS, f"kinds[{index}]")
+        size = _page_size(request.page_size, violations)
+        violations.check()
+        found = [
+            model
+            for model in self._directory.models()
+            if not request.kinds or enums.MODEL_KIND[model.definition.kind] in request.kinds
+        ]
+        page, token = _page(found, [model.name for model in found], size, request.page_token)
+        return targets_pb2.ListModelsResponse(
+            models=map(encode_model, page),
+            default_model=self._directory.catalog.default_model,
+            next_page_token=token,
+        )
+
+    async def _next(
+        self, changes: asyncio.Queue[targets_pb2.TargetChange | None]
+    ) -> targets_pb2.TargetChange | None:
+        """The next change; the end of the watch when this replica drains."""
+        if not changes.empty():
+            return changes.get_nowait()
+        async with asyncio.TaskGroup() as group:
+            change = group.create_task(changes.get())
+            drain = group.create_task(self._shell.draining.wait())
+            await asyncio.wait((change, drain), return_when=asyncio.FIRST_COMPLETED)
+            drain.cancel()
+            if not change.done():
+                change.cancel()
+        if change.cancelled():
+            raise Refused(
+                ErrorReason.DRAINING,
+                "this replica is shutting down; watch another",
+                retry_after=DRAIN_PUSHBACK,
+            )
+        return change.result()
+
+    def _snapshot(self, provider: str) -> targets_pb2.WatchTargetsResponse:
+        statuses = [
+            status for status in self._directory.targets() if provider in ("", status.target.provider)
+        ]
+        snapshot = targets_pb2.TargetSnapshot(
+            targets=map(encode_status, statuses), snapshot_time=timestamp(self._directory.now())
+        )
+        return targets_pb2.WatchTargetsResponse(snapshot=snapshot)
+
+    def _change(self, status: TargetStatus, previous: TargetState) -> targets_pb2.TargetChange:
+        return targets_pb2.TargetChange(
+            status=encode_status(status),
+            previous_state=enums.TARGET_STATE[previous],
+            change_time=timestamp(self._directory.now()),
+        )
+
+
+def encode_status(status: TargetStatus) -> targets_pb2.TargetStatus:
+    """One target's health."""
+    own = status.own
+    wire = targets_pb2.TargetStatus(
+        target=encode_target(status.target),
+        state=enums.TARGET_STATE[own.state],
+        reason=own.reason,
+        round_count=own.rounds,
+        consecutive_failure_count=own.failures,
+        benched_by_operator=own.by_operator,
+    )
+    if own.cause is not None:
+        wire.cause = enums.FAILURE_CLASS[own.cause]
+    if own.since:
+        wire.since_time.CopyFrom(timestamp(own.since))
+    if own.state is TargetState.BENCHED:
+        wire.until_time.CopyFrom(timestamp(own.until))
+    if status.provider.state is not TargetState.ACTIVE:
+        wire.provider_hold.CopyFrom(_provider_hold(status))
+    if status.price is not None:
+        price = status.price
+        wire.price.CopyFrom(
+            targets_pb2.TargetPrice(
+                input_nano_usd=price.input_nano_usd,
+                cached_input_nano_usd=price.cached_input_nano_usd,
+                cache_write_nano_usd=price.cache_write_nano_usd,
+                output_nano_usd=price.output_nano_usd,
+            )
+        )
+    return wire
+
+
+def encode_model(model: ModelStatus) -> targets_pb2.ModelEntry:
+    """One name."""
+    definition = targets_pb2.ModelDefinition()
+    if model.definition.kind is ModelKind.ALIAS:
+        definition.alias.spec = model.definition.specs[0]
+    else:
+        definition.chain.models.extend(model.definition.specs)
+    return targets_pb2.ModelEntry(
+        name=model.name,
+        kind=enums.MODEL_KIND[model.definition.kind],
+        definition=definition,
+        targets=map(encode_target, model.targets),
+        source=targets_pb2.MODEL_SOURCE_CONFIGURATION,
+        available_now=model.available,
+        description=model.definition.description,
+    )
+
+
+_STATES = {wire: state for state, wire in enums.TARGET_STATE.items()}
+_KINDS: dict[int, str] = {wire: name for name, wire in targets_pb2.ModelKind.items() if wire}
+
+
+def _provider_hold(status: TargetStatus) -> targets_pb2.ProviderHold:
+    record = status.provider
+    hold = targets_pb2.ProviderHold(
+        name=status.provider_name,
+        state=enums.TARGET_STATE[record.state],
+        reason=record.reason,
+        since_time=timestamp(record.since),
+        benched_by_operator=record.by_operator,
+    )
+    if record.cause is not None:
+        hold.cause = enums.FAILURE_CLASS[record.cause]
+    if record.state is TargetState.BENCHED:
+        hold.until_time.CopyFrom(timestamp(record.until))
+    return hold
+
+
+def _target(
+    request: targets_pb2.BenchTargetRequest | targets_pb2.UnbenchTargetRequest, violations: Violations
+) -> Target:
+    if not request.target.provider:
+        violations.add("target.provider", "is empty; name the target's provider")
+    return Target(request.target.provider, request.target.model)
+
+
+def _page_size(wanted: int, violations: Violations) -> int:
+    if not 0 <= wanted <= MAXIMUM_PAGE_SIZE:
+        violations.add("page_size", f"is {wanted}; must be from 0 (the default) to {MAXIMUM_PAGE_SIZE}")
+    return wanted or DEFAULT_PAGE_SIZE
+
+
+def _page(found: Sequence[T], keys: Iterable[str], size: int, token: str) -> tuple[list[T], str]:
+    """The entries whose sorted key comes after the token's, and the token of the next page."""
+    after = _after(token)
+    rest = [(key, entry) for key, entry in zip(keys, found, strict=True) if after is None or key > after]
+    page = rest[:size]
+    following = base64.urlsafe_b64encode(page[-1][0].encode()).decode() if len(rest) > size else ""
+    return [entry for _, entry in page], following
+
+
+def _after(token: str) -> str | None:
+    if not token:
+        return None
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except ValueError:
+        violation = Violation("page_token", "is none of this method's tokens; start again without one")
+        raise InvalidRequest([violation]) from None
