@@ -1,0 +1,206 @@
+"""Reading chat-completions answers: chunks in, deltas and one ending out, for streams and whole answers.
+
+Here is decided what counts as the end of an answer, what as its usage and what as a failure inside
+a status of 200. Bytes and connections are elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from paceline_server.completion.answer import Confidence, ConfidenceSource, Ending, FinishReason
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.deltas import Delta
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.failures import FailureClassifier
+from paceline_server.providers.openai_parts import PartAssembler
+from paceline_server.providers.openai_usage import usage_of
+from paceline_server.providers.openai_wire import (
+    Choice,
+    Chunk,
+    Logprobs,
+    NotAChunkError,
+    WireUsage,
+    decode_chunk,
+)
+
+_OK = 200
+_REFUSAL = "refusal"
+
+_FINISH_REASONS: Mapping[str, FinishReason] = {
+    "stop": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "eos_token": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "model_length": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+    "sensitive": FinishReason.CONTENT_FILTER,
+}
+
+_FAILED_REASONS: Mapping[str, FailureClass] = {
+    "error": FailureClass.TRANSIENT,
+    "network_error": FailureClass.TRANSIENT,
+    "insufficient_system_resource": FailureClass.OVERLOADED,
+}
+"""Finish reasons with which a provider says that the answer is not whole."""
+
+
+class AnswerReader:
+    """Reads the chunks of one answer, or the one document of a whole answer."""
+
+    def __init__(self, provider: str, classifier: FailureClassifier) -> None:
+        self._parts = PartAssembler(provider)
+        self._classifier = classifier
+        self._reason = ""
+        self._model = ""
+        self._usage: WireUsage | None = None
+        self._probability_sum = 0.0
+        self._token_count = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the terminal marker, a finish reason, was seen."""
+        return bool(self._reason)
+
+    def read_event(self, data: bytes, *, is_error: bool = False) -> None:
+        """Take the data of one event of a stream.
+
+        Raises:
+            AttemptFailure: The event tells an error, or is no chunk.
+        """
+        try:
+            chunk = decode_chunk(data)
+        except NotAChunkError as error:
+            raise self._not_a_chunk(data, is_error=is_error) from error
+        if chunk.error or is_error or chunk.choices is None:
+            self._check_for_error(data, is_error=is_error)
+        self._read(chunk)
+
+    def read_document(self, body: bytes) -> None:
+        """Take a whole answer; white space that kept the connection alive may stand before it.
+
+        Raises:
+            AttemptFailure: It tells an error, or is no answer.
+        """
+        try:
+            chunk = decode_chunk(body)
+        except NotAChunkError as error:
+            raise self._not_a_chunk(body) from error
+        if chunk.error or chunk.choices is None:
+            self._check_for_error(body)
+            if chunk.choices is None:
+                raise _malformed("the answer has no choices")
+        self._read(chunk)
+
+    def take(self) -> list[Delta]:
+        """The deltas of what was read since the last time."""
+        return self._parts.take()
+
+    def finish(self) -> None:
+        """Complete the parts, after which `take` gives the last deltas and `ending` the end."""
+        self._parts.finish()
+
+    def ending(self) -> Ending:
+        """How the answer ended.
+
+        Raises:
+            AttemptFailure: There was no finish reason, or all was filtered before any content.
+        """
+        if not self._reason:
+            raise AttemptFailure(
+                FailureClass.TRANSIENT, "the answer ended without a finish reason", http_status=_OK
+            )
+        finish_reason = _FINISH_REASONS.get(self._reason, FinishReason.OTHER)
+        if finish_reason is FinishReason.CONTENT_FILTER and not self._parts.part_count:
+            raise AttemptFailure(
+                FailureClass.CONTENT_FILTERED,
+                "the provider filtered the whole answer",
+                http_status=_OK,
+                provider_code=self._reason,
+            )
+        # A refusal is an answer, in the model's own words; only the provider's reason tells it apart.
+        refused = self._parts.refused and finish_reason is FinishReason.STOP
+        return Ending(
+            finish_reason,
+            provider_reason=_REFUSAL if refused else self._reason,
+            served_model=self._model,
+            usage=None if self._usage is None else usage_of(self._usage),
+            confidence=self._confidence(),
+        )
+
+    def _read(self, chunk: Chunk) -> None:
+        if chunk.model and not self._model:
+            self._model = chunk.model
+        usage = chunk.usage
+        if usage is None and chunk.x_groq is not None:
+            usage = chunk.x_groq.usage
+        if usage is not None and (usage.prompt_tokens is not None or usage.completion_tokens is not None):
+            self._usage = usage
+        for choice in chunk.choices or ():
+            if not choice.index:  # only one was asked for, and its index may be missing
+                self._read_choice(choice)
+
+    def _read_choice(self, choice: Choice) -> None:
+        message = choice.delta or choice.message
+        if message is not None:
+            self._parts.add(message)
+        if choice.logprobs is not None:
+            self._read_logprobs(choice.logprobs)
+        reason = choice.finish_reason
+        if not reason and choice.finish_details is not None:
+            reason = choice.finish_details.type
+        if not reason:
+            return
+        failure_class = _FAILED_REASONS.get(reason)
+        if failure_class is not None:
+            raise AttemptFailure(
+                failure_class,
+                "the provider gave up in the middle of its answer",
+                http_status=_OK,
+                provider_code=reason,
+            )
+        self._reason = reason
+
+    def _read_logprobs(self, logprobs: Logprobs) -> None:
+        values = [token.logprob for token in logprobs.content or ()] or logprobs.token_logprobs or ()
+        for value in values:
+            if value is not None:
+                self._probability_sum += math.exp(min(value, 0.0))
+                self._token_count += 1
+
+    def _confidence(self) -> Confidence | None:
+        if not self._token_count:
+            return None
+        return Confidence(self._probability_sum / self._token_count, ConfidenceSource.LOGPROBS)
+
+    def _check_for_error(self, data: bytes, *, is_error: bool = False) -> None:
+        if is_error:
+            raise self._classifier.of_error(data)
+        try:
+            document: object = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _malformed("the answer is not JSON") from error
+        failure = self._classifier.of_document(document)
+        if failure is not None:
+            raise failure
+
+    def _not_a_chunk(self, data: bytes, *, is_error: bool = False) -> AttemptFailure:
+        # An error may have any shape, so it is looked for before the data are called malformed.
+        try:
+            self._check_for_error(data, is_error=is_error)
+        except AttemptFailure as failure:
+            return failure
+        return _malformed("the answer is no chat completion")
+
+
+def _malformed(message: str) -> AttemptFailure:
+    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, message, http_status=_OK)

@@ -1,0 +1,40 @@
+"""How vendors of the OpenAI chat-completions format differ, as data. Nothing here acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class CacheHint(Enum):
+    """What `cache_prompt` sends: vendors cache by themselves, by key, or up to marks in the content."""
+
+    NOTHING = "nothing"
+    KEY = "key"
+    MARKS = "marks"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAISettings:
+    """A vendor's dialect; the defaults are OpenAI's own.
+
+    Attributes:
+        max_tokens_field: "max_tokens" for vendors that know only the older name.
+        seed_field: "random_seed" for Mistral.
+        system_role: "developer" where "system" is not accepted.
+        reasoning_field: The field in which readable thoughts go back to the vendor, as
+            "reasoning_content"; empty where it wants none back.
+        accepts_top_k: Whether `top_k` may be sent; else a prompt that sets it is unsupported.
+        cache_hint: What `cache_prompt` sends.
+        asks_logprobs: Ask for token probabilities, from which confidence is taken.
+        asks_stream_usage: Ask for the usage of streams; False for vendors that refuse the question.
+    """
+
+    max_tokens_field: str = "max_completion_tokens"
+    seed_field: str = "seed"
+    system_role: str = "system"
+    reasoning_field: str = ""
+    accepts_top_k: bool = False
+    cache_hint: CacheHint = CacheHint.KEY
+    asks_logprobs: bool = False
+    asks_stream_usage: bool = True
