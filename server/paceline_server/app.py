@@ -1,0 +1,267 @@
+"""The composition root: builds every object once, starts the server and drains it.
+
+The only importer of concrete adapters. Nothing is decided here about calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from paceline_server.completion.answer import Target
+from paceline_server.completion.errors import PacelineError
+from paceline_server.health.budget import AttemptBudget
+from paceline_server.health.machine import Record, TargetState
+from paceline_server.health.registry import HealthRegistry, Scope
+from paceline_server.providers.base import Provider
+from paceline_server.providers.failures import FailureRule
+from paceline_server.providers.http_transport import AiohttpTransport
+from paceline_server.providers.openai import OpenAIProvider
+from paceline_server.providers.openai_settings import OpenAISettings as OpenAIDialect
+from paceline_server.providers.simulated import SimulatedProvider
+from paceline_server.providers.simulated_models import default_models, tiring_model
+from paceline_server.providers.simulated_pace import DISTRIBUTION_KINDS, Distribution
+from paceline_server.providers.simulated_script import STEP_KINDS, AfterScript
+from paceline_server.providers.simulated_settings import SimulatedModel
+from paceline_server.routing.catalog import Catalog, Definition, ModelKind
+from paceline_server.routing.directory import Directory
+from paceline_server.rpc.server import PacelineServer, ServerOptions, TlsFiles
+from paceline_server.settings.load import Loaded, Names, load
+from paceline_server.settings.problem import Finding, SettingPath
+from paceline_server.settings.providers import OpenAISettings, ProviderSettings, SimulatedSettings
+from paceline_server.settings.schema import ModelSettings, Settings
+from paceline_server.settings.simulated import PaceForms, SimulatedTargetSettings
+from paceline_server.strategies.assembly import Assembly
+from paceline_server.strategies.target import Surroundings
+from paceline_server.telemetry.calls import CallLog
+from paceline_server.telemetry.log import configure_log, log_health_change, log_lifecycle
+
+EXIT_OK = 0
+EXIT_CUT_SHORT = 1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Everything that one process consists of."""
+
+    server: PacelineServer
+    providers: Mapping[str, Provider]
+    health: HealthRegistry
+
+    async def run(self) -> int:
+        """Serve until a signal comes, then drain; the exit code says whether every call finished."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, stop.set)
+        address = await self.server.start()
+        print(f"paceline listening on {address}", flush=True)  # noqa: T201 - what scripts wait for
+        log_lifecycle("started", address=address, providers=sorted(self.providers))
+        async with asyncio.TaskGroup() as group:
+            follower = group.create_task(self.server.follow_health())
+            await stop.wait()
+            for number in STOP_SIGNALS:
+                # A second signal ends the process at once, as users expect.
+                loop.remove_signal_handler(number)
+            log_lifecycle("draining", in_flight_count=self.server.in_flight_count)
+            finished = await self.server.drain()
+            follower.cancel()
+        await self.close()
+        log_lifecycle("stopped", every_call_finished=finished)
+        return EXIT_OK if finished else EXIT_CUT_SHORT
+
+    async def close(self) -> None:
+        """Close the connections to all providers."""
+        for provider in self.providers.values():
+            await provider.aclose()
+
+
+def serve(config: Path | None, listen: str | None, environ: Mapping[str, str]) -> int:
+    """Run a gateway until it is told to stop; returns the exit code.
+
+    Args:
+        config: The configuration file; None for the defaults.
+        listen: Overrides the configured address.
+
+    Raises:
+        ConfigurationError: The configuration cannot be used.
+        ListenError: The address cannot be listened on.
+    """
+    settings = load_checked(config, environ).settings
+    configure_log(settings.log.level, settings.log.format)
+    return uvloop.run(_build_and_run(settings, listen))
+
+
+async def _build_and_run(settings: Settings, listen: str | None) -> int:
+    return await build(settings, listen).run()
+
+
+def load_checked(config: Path | None, environ: Mapping[str, str]) -> Loaded:
+    """Load the configuration and judge its names too.
+
+    Raises:
+        ConfigurationError: With everything that is wrong.
+    """
+    return load(config, environ, check=_check_names)
+
+
+def build(settings: Settings, listen: str | None = None) -> Gateway:
+    """Build every object of a gateway; nothing is opened yet."""
+    connect_timeout = settings.attempts.connect_timeout.total_seconds()
+    providers = {
+        name: _provider(name, provider, connect_timeout) for name, provider in settings.providers.items()
+    }
+    catalog = Catalog(
+        _definitions(settings.models),
+        frozenset(providers),
+        tuple(_known_targets(settings.providers)),
+        settings.default_model or "",
+    )
+
+    def profile_of(target: Target) -> Any:
+        return providers[target.provider].profile(target.model)
+
+    health = HealthRegistry(
+        settings.health.to_health_config(),
+        provider_scope=lambda target: profile_of(target).quota_identity or target.provider,
+    )
+    health.subscribe(_HealthLog())
+    budget = AttemptBudget(settings.retry_budget.to_budget_config())
+    surroundings = Surroundings(health, budget, settings.attempts.to_attempt_config(), random.Random())
+    directory = Directory(catalog, health, profile_of)
+    assembly = Assembly(catalog, providers, surroundings)
+    server = PacelineServer(_server_options(settings, listen), assembly, directory, CallLog())
+    return Gateway(server, providers, health)
+
+
+class _HealthLog:
+    """One line for each change of a scope's state; counts alone are no change."""
+
+    def __init__(self) -> None:
+        self._states: dict[Scope, TargetState] = {}
+
+    def __call__(self, scope: Scope, record: Record) -> None:
+        if self._states.get(scope, TargetState.ACTIVE) is record.state:
+            return
+        self._states[scope] = record.state
+        log_health_change(
+            str(scope),
+            record.state.name,
+            cause="" if record.cause is None else record.cause.name,
+            until=record.until,
+            reason=record.reason,
+            by_operator=record.by_operator,
+        )
+
+
+def _check_names(names: Names) -> Iterable[Finding]:
+    """What the catalog says of each name and of the default."""
+    catalog = Catalog(_definitions(names.models), names.providers, (), names.default_model)
+    specs: list[tuple[SettingPath, str]] = [(("models", name), name) for name in names.models]
+    if names.default_model:
+        specs.append((("default_model",), names.default_model))
+    for path, spec in specs:
+        try:
+            catalog.resolve(spec)
+        except PacelineError as error:
+            yield Finding(path, error.message, "use configured names and providers, without circles")
+
+
+def _definitions(models: Mapping[str, ModelSettings]) -> dict[str, Definition]:
+    return {
+        name: Definition(
+            ModelKind.CHAIN if model.chain else ModelKind.ALIAS,
+            model.specs,
+            model.description or model.display_name or "",
+        )
+        for name, model in models.items()
+    }
+
+
+def _known_targets(providers: Mapping[str, ProviderSettings]) -> Iterable[Target]:
+    for name, provider in providers.items():
+        if isinstance(provider, SimulatedSettings):
+            models: Iterable[str] = _simulated_models(provider)
+        else:
+            models = provider.targets
+        yield from (Target(name, model) for model in models)
+
+
+def _provider(name: str, settings: ProviderSettings, connect_timeout: float) -> Provider:
+    if isinstance(settings, SimulatedSettings):
+        return SimulatedProvider(name, _simulated_models(settings), seed=settings.seed)
+    return _openai(name, settings, connect_timeout)
+
+
+def _openai(name: str, settings: OpenAISettings, connect_timeout: float) -> OpenAIProvider:
+    return OpenAIProvider(
+        name,
+        settings.base_url,
+        settings.key.reveal if settings.key else "",
+        transport=AiohttpTransport(connect_timeout=connect_timeout),
+        profile_of=settings.profile,
+        settings=OpenAIDialect(max_tokens_field=settings.max_output_field),
+        rules=[
+            FailureRule(
+                rule.failure_class,
+                frozenset() if rule.status is None else frozenset({rule.status}),
+                frozenset() if rule.code is None else frozenset({rule.code.lower()}),
+                rule.pattern or "",
+            )
+            for rule in settings.classify
+        ],
+        headers={header: value.reveal() for header, value in settings.headers.items()},
+        max_answer_bytes=settings.max_answer_size,
+    )
+
+
+def _simulated_models(settings: SimulatedSettings) -> Mapping[str, SimulatedModel]:
+    if settings.targets is None:
+        return {**default_models(), "tiring": tiring_model()}
+    return {name: _simulated_model(target) for name, target in settings.targets.items()}
+
+
+def _simulated_model(settings: SimulatedTargetSettings) -> SimulatedModel:
+    plain = settings.plain(
+        leave_out={"price", "tool_calls", "first_content", "token_interval", "script", "after_script"}
+    )
+    return SimulatedModel(
+        **plain,
+        price=settings.price.to_price() if settings.price else None,
+        tool_calls=tuple((call.name, call.arguments) for call in settings.tool_calls),
+        first_content=_pace(settings.first_content),
+        token_interval=_pace(settings.token_interval),
+        script=tuple(STEP_KINDS[step.kind](**step.form.plain()) for step in settings.script),
+        after_script=AfterScript[settings.after_script.upper()],
+    )
+
+
+def _pace(settings: PaceForms) -> Distribution:
+    return DISTRIBUTION_KINDS[settings.kind](**settings.form.plain())
+
+
+def _server_options(settings: Settings, listen: str | None) -> ServerOptions:
+    tls = settings.tls
+    return ServerOptions(
+        address=listen or settings.listen,
+        maximum_deadline=settings.call.maximum_deadline.total_seconds(),
+        maximum_message_size=settings.call.max_message_size,
+        drain_delay=settings.drain.delay.total_seconds(),
+        drain_timeout=settings.drain.timeout.total_seconds(),
+        reflection=settings.reflection,
+        tls=None
+        if tls is None
+        else TlsFiles(
+            tls.certificate_file.read_bytes(),
+            tls.private_key_file.read_bytes(),
+            None if tls.client_ca_file is None else tls.client_ca_file.read_bytes(),
+        ),
+    )
