@@ -1,0 +1,1 @@
+"""The configuration: read from file and environment, checked whole, secrets masked."""

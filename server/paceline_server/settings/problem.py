@@ -1,0 +1,80 @@
+"""What is wrong with a configuration, where, and how to mend it.
+
+A problem never repeats a value of the configuration: a secret may stand where it does not belong. It
+names the place, which shows the value to whoever may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+SettingPath = tuple[str | int, ...]
+"""Where a setting stands: keys, and positions in lists."""
+
+
+class Place(NamedTuple):
+    """A line of a file, or with line 0 the name of an environment variable or of a whole file."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        """As compilers write it, so that editors can jump there."""
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+class Finding(NamedTuple):
+    """A problem that does not know its place yet; with `at_key` it is about the setting's name."""
+
+    path: SettingPath
+    message: str
+    remedy: str
+    at_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong; `path` is empty where no single setting is meant."""
+
+    place: Place
+    path: SettingPath
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One line."""
+        setting = f"{written(self.path)}: " if self.path else ""
+        return f"{self.place}: {setting}{self.message}. Remedy: {self.remedy}."
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; all that is wrong with it is listed, one problem a line."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Make one of at least one problem: those of the file by line, then those of the environment."""
+        unique = dict.fromkeys(problems)
+        self.problems = tuple(sorted(unique, key=lambda problem: (not problem.place.line, problem.place)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def written(path: SettingPath) -> str:
+    """A path as people write it: models.cheap.chain[1]; what could break the line is escaped."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += f".{shown(step)}" if text else shown(step)
+    return text
+
+
+def shown(key: str) -> str:
+    """A key for people: quoted and cut where it is more than a plain word."""
+    plain = key.isprintable() and key and not any(mark in key for mark in " .,:[]'\"")
+    return key if plain and len(key) <= _LONGEST_KEY else repr(key[:_LONGEST_KEY])
+
+
+_LONGEST_KEY = 64

@@ -1,0 +1,144 @@
+"""The whole configuration as one frozen value; a field's description and kind are its documentation.
+
+Which names a spec may use is not judged here: that is the catalog's, by the check that `load` is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from paceline_server.settings.engines import AttemptSettings, HealthSettings, RetryBudgetSettings
+from paceline_server.settings.providers import ProviderSettings
+from paceline_server.settings.secret import refusal
+from paceline_server.settings.section import Section
+from paceline_server.settings.values import (
+    Duration,
+    Flag,
+    Kind,
+    Listen,
+    Name,
+    PositiveDuration,
+    ReadableFile,
+    Size,
+    Text,
+)
+
+
+def _not_built(_given: object) -> object:
+    raise refusal("this kind of model is not available in this version", "use chain, or remove it")
+
+
+Spec = Annotated[
+    Text, Kind("spec", "a spec such as openai/gpt-4o-mini, or a name below models"), Field(max_length=1024)
+]
+Specs = Annotated[
+    tuple[Spec, ...], Kind("list of specs", "a list such as [openai/gpt-4o-mini]"), Field(min_length=1)
+]
+NotBuilt = Annotated[None, Kind("none", "nothing"), BeforeValidator(_not_built)]
+
+
+class TlsSettings(Section):
+    """Encryption of the listener; without it the connection is plain text."""
+
+    certificate_file: ReadableFile = Field(description="PEM: the server's certificate, then its issuers.")
+    private_key_file: ReadableFile = Field(description="PEM: the private key of the certificate.")
+    client_ca_file: ReadableFile | None = Field(
+        default=None, description="PEM: callers must show a certificate that one of these issued."
+    )
+
+
+class CallSettings(Section):
+    """What holds for every call (rules S1, S3)."""
+
+    maximum_deadline: PositiveDuration = Field(
+        default=timedelta(minutes=5), description="The deadline of a call that brings none, and the longest."
+    )
+    max_message_size: Annotated[Size, Field(ge=1024)] = Field(
+        default=16 * 2**20, description="A larger request or answer is refused."
+    )
+
+
+class DrainSettings(Section):
+    """How the server stops: not serving, wait, stop accepting, let calls finish."""
+
+    delay: Duration = Field(
+        default=timedelta(0),
+        description="After saying NOT_SERVING, so that balancers notice before calls are refused.",
+    )
+    timeout: Duration = Field(default=timedelta(minutes=10), description="How long running calls may go on.")
+
+
+class LogSettings(Section):
+    """The server's log, on standard error (rule S6)."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is written."
+    )
+    format: Literal["json", "text"] = Field(default="json", description="JSON lines, or lines for people.")
+
+
+class ModelSettings(Section):
+    """An alias (a spec alone) or a virtual model."""
+
+    alias: Spec | None = Field(default=None, description="The spec it stands for; a text alone means this.")
+    chain: Specs | None = Field(default=None, description="Specs that are tried head to tail.")
+    display_name: Text | None = Field(default=None, description="For lists that people read.")
+    description: Text | None = Field(default=None, description="For lists that people read.")
+    race: NotBuilt = Field(default=None, description="Not available in this version.")
+    route: NotBuilt = Field(default=None, description="Not available in this version.")
+    strategy: NotBuilt = Field(default=None, description="Not available in this version.")
+    prefer: NotBuilt = Field(default=None, description="Not available in this version.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_spec(cls, given: Any) -> Any:
+        return {"alias": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.alias is not None and self.chain:
+            raise refusal("it is an alias and a chain at once", "keep alias or chain")
+        if self.alias is None and self.chain is None:
+            raise refusal("there is no model in it", "list at least one, as in chain: [openai/gpt-4o-mini]")
+        return self
+
+    @property
+    def specs(self) -> tuple[str, ...]:
+        """What the name stands for: one spec for an alias, one or more for a chain."""
+        return (self.alias,) if self.alias is not None else self.chain or ()
+
+
+Model = Annotated[ModelSettings, Kind("model", "a spec such as openai/gpt-4o-mini, or {chain: [...]}")]
+Provider = Annotated[ProviderSettings, Kind("provider", "its settings, such as {format: simulated}")]
+
+
+class Settings(Section):
+    """Everything that can be configured."""
+
+    listen: Listen = Field(
+        default="127.0.0.1:50051", description="Where calls are accepted; port 0 is any free one."
+    )
+    tls: TlsSettings | None = Field(default=None, description="Encryption of the listener.")
+    default_model: Spec | None = Field(default=None, description="The spec for calls that name no model.")
+    reflection: Flag = Field(default=True, description="Let tools ask the server for its contract.")
+    call: CallSettings = Field(default=CallSettings(), description="What holds for every call.")
+    drain: DrainSettings = Field(default=DrainSettings(), description="How the server stops.")
+    attempts: AttemptSettings = Field(default=AttemptSettings(), description="Clocks and tries.")
+    health: HealthSettings = Field(default=HealthSettings(), description="When targets are benched.")
+    retry_budget: RetryBudgetSettings = Field(
+        default=RetryBudgetSettings(), description="What all calls together may start in addition."
+    )
+    log: LogSettings = Field(default=LogSettings(), description="The server's log.")
+    models: Mapping[Name, Model] = Field(
+        default_factory=dict, description="Names for specs: aliases and virtual models."
+    )
+    providers: Mapping[Name, Provider] = Field(default_factory=dict, description="Where answers come from.")
+
+
+def redacted(settings: Settings) -> dict[str, Any]:
+    """The settings as plain data for people and programs; secrets are masked."""
+    return settings.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,217 @@
+"""The kinds of value that settings have: how each is written, checked and written again.
+
+A kind's `expected` is the remedy for a value of the wrong type, so it shows an example.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, ValidationInfo
+
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.settings.secret import refusal
+
+LONGEST_DURATION = timedelta(days=365)
+_SECONDS_PER_UNIT = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?(ms|s|m|h)")
+_BYTES_PER_UNIT = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?\]")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_LARGEST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value, for people: its name, and what to write."""
+
+    name: str
+    expected: str
+
+
+DURATION = Kind("duration", "a duration such as 250ms, 30s, 5m or 1h, or a number of seconds")
+SIZE = Kind("size", "a size such as 64KiB or 16MiB, or a number of bytes")
+NAME = Kind("name", "letters, digits, '.', '_' and '-', starting with a letter or digit, as in my-model")
+LISTEN = Kind("address", "an address such as 127.0.0.1:50051, [::1]:50051 or unix:/run/paceline.sock")
+URL = Kind(
+    "URL", "the URL before /chat/completions, as in https://api.openai.com/v1, without credentials or query"
+)
+FAILURE_CLASS = Kind("failure class", f"one of {', '.join(member.name for member in FailureClass)}")
+PATTERN = Kind("regular expression", "a regular expression in quotes, as in 'try again in \\d+s'")
+HEADER = Kind("header name", "the name of an HTTP header, as in X-Team")
+READABLE = Kind("file", "the path of a file that the server's user may read")
+
+
+def parse_duration(given: object) -> timedelta:
+    """Read a duration in one of its forms."""
+    if isinstance(given, timedelta):
+        return given
+    seconds = math.nan
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        seconds = given
+    elif isinstance(given, str) and (parts := _DURATION.fullmatch(given)):
+        seconds = float(parts[1]) * _SECONDS_PER_UNIT[parts[2]]
+    if math.isnan(seconds):
+        raise refusal("this is not a duration", f"write {DURATION.expected}")
+    if not 0 <= seconds <= LONGEST_DURATION.total_seconds():
+        raise refusal("the duration is out of range", "write one from 0s to 8760h")
+    return timedelta(seconds=seconds)
+
+
+def write_duration(duration: timedelta) -> str:
+    """The shortest exact form."""
+    if duration % timedelta(seconds=1):
+        return f"{duration / timedelta(milliseconds=1):g}ms"
+    seconds = duration // timedelta(seconds=1)
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def parse_size(given: object) -> int:
+    """Read a size in one of its forms."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given
+    if isinstance(given, str) and (parts := _SIZE.fullmatch(given)):
+        return int(parts[1]) * _BYTES_PER_UNIT[parts[2]]
+    raise refusal("this is not a size", f"write {SIZE.expected}")
+
+
+def write_size(size: int) -> str:
+    """The shortest exact form."""
+    for unit, factor in reversed(_BYTES_PER_UNIT.items()):
+        if size and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size}B"
+
+
+def parse_failure_class(given: object) -> FailureClass:
+    """Read a failure class by its name."""
+    if isinstance(given, FailureClass):
+        return given
+    if isinstance(given, str) and given in FailureClass.__members__:
+        return FailureClass[given]
+    raise refusal("this is not a failure class", f"write {FAILURE_CLASS.expected}")
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if not duration:
+        raise refusal("the duration must be longer than 0", f"write {DURATION.expected}")
+    return duration
+
+
+def _name(given: str) -> str:
+    if not _NAME.fullmatch(given):
+        raise refusal("this is not a valid name", f"use {NAME.expected}")
+    return given
+
+
+def _listen(given: str) -> str:
+    scheme, colon, path = given.partition(":")
+    if scheme == "unix":
+        if not path.strip() or not path.isprintable():
+            raise refusal("the socket has no path", f"write {LISTEN.expected}")
+        return given
+    host, colon, port = given.rpartition(":")
+    if not colon or not _HOST.fullmatch(host):
+        raise refusal("this is not an address to listen on", f"write {LISTEN.expected}")
+    if not (port.isascii() and port.isdecimal() and int(port[:6]) <= _LARGEST_PORT):
+        raise refusal("the port is out of range", "write a port from 1 to 65535, or 0 for any free one")
+    return given
+
+
+def _url(given: str) -> str:
+    try:
+        url = urlsplit(given)
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or not given.isascii() or not given.isprintable() or " " in given:
+        raise refusal("this is not a usable URL", f"write {URL.expected}")
+    if "@" in given or "?" in given or "#" in given:
+        raise refusal(
+            "the URL holds credentials, a query or a fragment",
+            "give credentials as key or headers, by reference",
+        )
+    return given.rstrip("/")
+
+
+def _pattern(given: str) -> str:
+    try:
+        re.compile(given)
+    except (re.error, OverflowError, RecursionError):
+        raise refusal("this is not a regular expression", f"write {PATTERN.expected}") from None
+    return given
+
+
+def _header(given: str) -> str:
+    if not _HEADER.fullmatch(given):
+        raise refusal("this is not a header name", f"write {HEADER.expected}")
+    return given
+
+
+def _file(given: str | Path, info: ValidationInfo) -> Path:
+    path: Path = info.context.folder / given if info.context else Path(given)
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it has no valid name"
+        raise refusal(f"the file cannot be read: {reason}", f"name {READABLE.expected}") from None
+    if empty:
+        raise refusal("the file is empty", f"name {READABLE.expected}")
+    return path
+
+
+Duration = Annotated[
+    timedelta, DURATION, BeforeValidator(parse_duration), PlainSerializer(write_duration, return_type=str)
+]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+Size = Annotated[
+    int,
+    SIZE,
+    BeforeValidator(parse_size),
+    Field(ge=1, lt=2**31),
+    PlainSerializer(write_size, return_type=str),
+]
+Flag = Annotated[bool, Kind("true or false", "true or false"), Strict()]
+Count = Annotated[int, Kind("count", "a whole number such as 3"), Strict(), Field(ge=0, le=1_000_000_000)]
+Share = Annotated[
+    float,
+    Kind("share", "a number from 0 to 1, as in 0.2"),
+    Field(strict=True, ge=0, le=1, allow_inf_nan=False),
+]
+Number = Annotated[
+    float,
+    Kind("number", "a number of at least 0, as in 2.5"),
+    Field(strict=True, ge=0, le=1e9, allow_inf_nan=False),
+]
+Text = Annotated[
+    str,
+    Kind("text", "a text, in quotes if it looks like a number"),
+    Strict(),
+    Field(min_length=1, max_length=4096),
+]
+Name = Annotated[str, NAME, Strict(), AfterValidator(_name)]
+Listen = Annotated[str, LISTEN, Strict(), AfterValidator(_listen)]
+Url = Annotated[str, URL, Strict(), AfterValidator(_url)]
+Pattern = Annotated[str, PATTERN, Strict(), Field(min_length=1, max_length=1000), AfterValidator(_pattern)]
+HeaderName = Annotated[str, HEADER, Strict(), AfterValidator(_header)]
+ReadableFile = Annotated[
+    Path, READABLE, Field(strict=False), AfterValidator(_file), PlainSerializer(str, return_type=str)
+]
+FailureClassName = Annotated[
+    FailureClass,
+    FAILURE_CLASS,
+    BeforeValidator(parse_failure_class),
+    PlainSerializer(lambda failure_class: failure_class.name, return_type=str),
+]
