@@ -1,0 +1,31 @@
+"""The messages that callers meet, by name, so that their code need not know the stubs' modules."""
+
+from __future__ import annotations
+
+from paceline.v1.chain_pb2 import ChainRequest, ChainResponse, StreamChainResponse
+from paceline.v1.completion_pb2 import Attempt, Completion, Part, Target, Usage
+from paceline.v1.targets_pb2 import (
+    ListModelsResponse,
+    ModelEntry,
+    TargetChange,
+    TargetPrice,
+    TargetStatus,
+    WatchTargetsResponse,
+)
+
+__all__ = [
+    "Attempt",
+    "ChainRequest",
+    "ChainResponse",
+    "Completion",
+    "ListModelsResponse",
+    "ModelEntry",
+    "Part",
+    "StreamChainResponse",
+    "Target",
+    "TargetChange",
+    "TargetPrice",
+    "TargetStatus",
+    "Usage",
+    "WatchTargetsResponse",
+]

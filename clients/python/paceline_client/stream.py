@@ -1,0 +1,53 @@
+"""A streaming call as something to iterate over, and to leave at any time.
+
+Knows gRPC's two ways to fail and turns them into the errors of this package; knows no method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import grpc.aio
+
+from paceline_client.errors import call_failed
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class ResponseStream(AsyncIterator[R_co], Generic[R_co]):
+    """The responses of one call as they arrive.
+
+    Use it as a context: leaving that cancels what is left of the call, and with it what the gateway
+    does for it.
+
+        async with stream_chain(channel, request) as events:
+            async for event in events:
+                ...
+    """
+
+    def __init__(self, call: grpc.aio.UnaryStreamCall[Any, R_co]) -> None:
+        self._call = call
+        self._responses = aiter(call)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> R_co:
+        try:
+            return await anext(self._responses)
+        except grpc.aio.AioRpcError as error:
+            raise call_failed(error) from error
+
+    def cancel(self) -> None:
+        """End the call now; does nothing to one that has ended."""
+        self._call.cancel()

@@ -1,0 +1,106 @@
+"""Calls of TargetService: the health of targets, benches by hand, the names of models.
+
+Follows page tokens, so that lists come whole. Raises the typed errors of `errors`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+
+from paceline.v1.completion_pb2 import Target
+from paceline.v1.targets_pb2 import (
+    BenchTargetRequest,
+    ListModelsRequest,
+    ListModelsResponse,
+    ListTargetsRequest,
+    TargetStatus,
+    UnbenchTargetRequest,
+    UnbenchTargetResponse,
+    WatchTargetsRequest,
+    WatchTargetsResponse,
+)
+from paceline.v1.targets_pb2_grpc import TargetServiceStub
+from paceline_client.errors import typed_errors
+from paceline_client.stream import ResponseStream
+
+TIMEOUT_SECONDS = 20.0
+"""For each call that only reads or changes state; no model is asked, so longer means that it hangs."""
+
+
+async def list_targets(channel: grpc.aio.Channel, *, provider: str = "") -> list[TargetStatus]:
+    """All targets, or those of one provider, with their health.
+
+    Raises:
+        CallFailed: They cannot be listed.
+    """
+    stub = TargetServiceStub(channel)
+    request = ListTargetsRequest(provider=provider)
+    targets: list[TargetStatus] = []
+    with typed_errors():
+        while True:
+            page = await stub.ListTargets(request, timeout=TIMEOUT_SECONDS)
+            targets.extend(page.targets)
+            if not page.next_page_token:
+                return targets
+            request.page_token = page.next_page_token
+
+
+def watch_targets(channel: grpc.aio.Channel, *, provider: str = "") -> ResponseStream[WatchTargetsResponse]:
+    """A snapshot of the targets, then every change, without end."""
+    return ResponseStream(TargetServiceStub(channel).WatchTargets(WatchTargetsRequest(provider=provider)))
+
+
+async def bench_target(
+    channel: grpc.aio.Channel, target: Target, *, duration: timedelta | None = None, reason: str = ""
+) -> TargetStatus:
+    """Take a target out of use, or with an empty model its whole provider; None is the longest bench.
+
+    Raises:
+        CallFailed: It was not benched.
+    """
+    request = BenchTargetRequest(target=target, duration=_duration(duration), reason=reason)
+    with typed_errors():
+        response = await TargetServiceStub(channel).BenchTarget(request, timeout=TIMEOUT_SECONDS)
+    return response.status
+
+
+async def unbench_target(channel: grpc.aio.Channel, target: Target) -> UnbenchTargetResponse:
+    """End the benches of a target, or with an empty model those of the provider itself.
+
+    Raises:
+        CallFailed: They were not ended.
+    """
+    with typed_errors():
+        return await TargetServiceStub(channel).UnbenchTarget(
+            UnbenchTargetRequest(target=target), timeout=TIMEOUT_SECONDS
+        )
+
+
+async def list_models(channel: grpc.aio.Channel) -> ListModelsResponse:
+    """All names that the caller may use, on one page, with the default model.
+
+    Raises:
+        CallFailed: They cannot be listed.
+    """
+    stub = TargetServiceStub(channel)
+    whole = ListModelsResponse()
+    with typed_errors():
+        while True:
+            request = ListModelsRequest(page_token=whole.next_page_token)
+            page = await stub.ListModels(request, timeout=TIMEOUT_SECONDS)
+            # MergeFrom would keep the token of the page before where the last one has none.
+            whole.ClearField("next_page_token")
+            whole.MergeFrom(page)
+            if not page.next_page_token:
+                return whole
+
+
+def _duration(duration: timedelta | None) -> Duration | None:
+    if duration is None:
+        return None
+    message = Duration()
+    message.FromTimedelta(duration)
+    return message
