@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from functools import partial
+from typing import cast
 
 import aiohttp
 import httpx
@@ -79,7 +80,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, *, limit: int, tls: ssl.SSLContext | bool) -> None:
         super().__init__(limit=limit, ssl=tls)
-        self._factory = partial[ResponseHandler](_Connection, loop=self._loop)
+        self._factory = cast("partial[ResponseHandler]", partial(_Connection, loop=self._loop))
 
 
 class _Body(ArrivingBody):

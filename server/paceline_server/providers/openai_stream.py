@@ -57,17 +57,12 @@ class OpenAIStream:
             raise self._failure
         if self._ended:
             return None
-        failure = None
-        try:
-            self._take(await self._next_bytes())
-        except AttemptFailure as caught:
-            await self._response.aclose()
-            self._failure = failure = caught
-
+        failure = await self._advance()
+        self._failure = failure
         deltas = self._reader.take()
         if failure is not None and not deltas:
             raise failure
-        return None if self._ended and not deltas else deltas
+        return deltas if deltas or self._ending is None else None
 
     async def aclose(self) -> None:
         """Give the connection back if the answer was read to its end, else close it at once. Idempotent."""
@@ -76,6 +71,14 @@ class OpenAIStream:
                 await self._settle()
         finally:
             await self._response.aclose()
+
+    async def _advance(self) -> AttemptFailure | None:
+        try:
+            self._take(await self._next_bytes())
+        except AttemptFailure as failure:
+            await self._response.aclose()
+            return failure
+        return None
 
     async def _next_bytes(self) -> bytes:
         try:
