@@ -146,6 +146,8 @@ def succeeded(record: Record, now: float, config: HealthConfig) -> Record:
         )
     if record.failures == 0 and record.rounds == 0:
         return record
+    if record.state is TargetState.ACTIVE:
+        return replace(record, failures=0, rounds=0, cause=None, reason="")
     return replace(record, failures=0, rounds=0)
 
 
@@ -173,8 +175,7 @@ def failed(
     earned = record.state is TargetState.PROBING or (counts and failures >= config.failure_threshold)
     if not earned and not at_once:
         return replace(record, failures=failures, cause=cause, reason=reason)
-    doubled = config.base * 2.0 ** min(record.rounds, MAXIMUM_DOUBLINGS)
-    backoff = min(config.maximum, doubled * jitter_factor) if earned else 0.0
+    backoff = _backoff(record.rounds, config, jitter_factor) if earned else 0.0
     held_until = record.until if record.state in (TargetState.BENCHED, TargetState.PROBING) else 0.0
     return replace(
         record,
@@ -191,13 +192,14 @@ def failed(
 
 
 def benched_by_operator(record: Record, now: float, until: float, reason: str) -> Record:
-    """An operator's bench; it outranks the automaton until its end."""
+    """An operator's bench; it outranks the automaton until its end, and shortens no bench that is longer."""
+    held_until = record.until if record.state in (TargetState.BENCHED, TargetState.PROBING) else 0.0
     return replace(
         record,
         state=TargetState.BENCHED,
         generation=record.generation + 1,
         since=now,
-        until=until,
+        until=max(held_until, until),
         cause=None,
         reason=reason,
         by_operator=True,
@@ -207,3 +209,9 @@ def benched_by_operator(record: Record, now: float, until: float, reason: str) -
 def unbenched(record: Record, now: float) -> Record:
     """An operator's word that the scope is well: all is forgotten but the generation."""
     return Record(generation=record.generation + 1, since=now)
+
+
+def _backoff(rounds: int, config: HealthConfig, jitter_factor: float) -> float:
+    """The length of a bench that was earned: never above the maximum, and spread at the maximum too."""
+    jittered = min(config.maximum, config.base * 2.0 ** min(rounds, MAXIMUM_DOUBLINGS)) * jitter_factor
+    return min(jittered, 2.0 * config.maximum - jittered)

@@ -22,8 +22,6 @@ from paceline_server.health.machine import HealthConfig, Permit, Record, TargetS
 MAXIMUM_RECORD_COUNT = 10_000
 """Specs may name any model of a provider; records of well targets beyond this many are forgotten."""
 
-NEVER_HELD = Record()
-
 
 @dataclass(frozen=True, slots=True)
 class ProviderScope:
@@ -60,12 +58,16 @@ class Held:
 
 @dataclass(slots=True)
 class Ticket:
-    """The right to call a target once. End it with exactly one report; a second one counts for nothing."""
+    """The right to call a target once. End it with exactly one report; a second one counts for nothing.
+
+    Attributes:
+        probes: The scopes whose probe it took, each with the end of the lease.
+    """
 
     registry: HealthRegistry
     target: Target
     generations: tuple[tuple[Scope, int], ...]
-    probes: tuple[Scope, ...] = ()
+    probes: tuple[tuple[Scope, float], ...] = ()
     open: bool = True
 
     def succeeded(self) -> None:
@@ -120,6 +122,7 @@ class HealthRegistry:
         self._provider_scope = provider_scope
         self._rng = rng or random.Random()
         self._records: dict[Scope, Record] = {}
+        self._never_held = Record()
         self._listeners: list[Listener] = []
 
     def scopes(self, target: Target) -> tuple[Scope, Scope]:
@@ -128,7 +131,7 @@ class HealthRegistry:
 
     def record(self, scope: Scope) -> Record:
         """What is known of a scope now."""
-        return machine.settled(self._records.get(scope, NEVER_HELD), self.now())
+        return machine.settled(self._records.get(scope, self._never_held), self.now())
 
     def snapshot(self) -> dict[Scope, Record]:
         """All scopes with a record, settled to now."""
@@ -152,18 +155,21 @@ class HealthRegistry:
         Args:
             whole_ramp: Let the call through however little of the ramp is open (nothing else is left to try).
         """
+        held = self.held(target)
+        if held is not None:
+            return held
         now = self.now()
         generations: list[tuple[Scope, int]] = []
         probes: list[Scope] = []
+        # One draw for both scopes: where both ramp, the smaller share goes through and not their product.
+        draw = -1.0 if whole_ramp else self._rng.random()
         for scope in self.scopes(target):
             record = self.record(scope)
             generations.append((scope, record.generation))
             permit = machine.permit(record, now)
-            if permit is Permit.HELD:
-                return _held(target, scope, record, now)
             if permit is Permit.PROBE:
                 probes.append(scope)
-            elif permit is Permit.RAMP and not whole_ramp and not self._in_share(record, now):
+            elif permit is Permit.RAMP and draw >= machine.ramp_share(record, now, self.config):
                 return _held(target, scope, record, now, ramping=True)
         return self._ticket(target, generations, probes)
 
@@ -239,14 +245,13 @@ class HealthRegistry:
             counts=counts,
         )
 
-    def _in_share(self, record: Record, now: float) -> bool:
-        return self._rng.random() < machine.ramp_share(record, now, self.config)
-
     def _ticket(self, target: Target, generations: list[tuple[Scope, int]], probes: list[Scope]) -> Ticket:
         now = self.now()
+        leases: list[tuple[Scope, float]] = []
         for scope in probes:
-            self._put(scope, machine.probing(self.record(scope), now, self.config))
-        return Ticket(self, target, tuple(generations), tuple(probes))
+            record = self._put(scope, machine.probing(self.record(scope), now, self.config))
+            leases.append((scope, record.lease_until))
+        return Ticket(self, target, tuple(generations), tuple(leases))
 
     def _current(self, ticket: Ticket) -> list[tuple[Scope, Record]]:
         """The ticket's scopes that have not moved to another generation since it was given out."""
@@ -254,11 +259,12 @@ class HealthRegistry:
         return [(scope, record) for scope, generation, record in records if record.generation == generation]
 
     def _return_probe(self, ticket: Ticket, scope: Scope, record: Record, now: float) -> None:
-        if scope in ticket.probes and record.state is TargetState.PROBING:
+        # A lease that has ended may be another caller's by now: only its holder gives a probe back.
+        if record.state is TargetState.PROBING and (scope, record.lease_until) in ticket.probes:
             self._put(scope, machine.probe_returned(record, now))
 
     def _put(self, scope: Scope, record: Record) -> Record:
-        before = self._records.get(scope, NEVER_HELD)
+        before = self._records.get(scope, self._never_held)
         if record == before:
             return record
         self._records[scope] = record
@@ -270,7 +276,10 @@ class HealthRegistry:
 
     def _forget_well_scopes(self) -> None:
         for scope in [scope for scope in self._records if self.record(scope).state is TargetState.ACTIVE]:
-            del self._records[scope]
+            forgotten = self._records.pop(scope)
+            if forgotten.generation > self._never_held.generation:
+                # Generations never go back, or a report from before a forgotten bench would count again.
+                self._never_held = Record(generation=forgotten.generation)
 
 
 def _held(target: Target, scope: Scope, record: Record, now: float, *, ramping: bool = False) -> Held:
