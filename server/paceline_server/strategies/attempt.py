@@ -54,7 +54,7 @@ def clocks(call: Call, turn: Turn, profile: Profile, config: AttemptConfig, now:
 
 @dataclass(slots=True)
 class AttemptRun:
-    """One attempt under way."""
+    """One attempt under way; until it is `sent` it cannot have cost anything."""
 
     call: Call
     target: Target
@@ -63,6 +63,7 @@ class AttemptRun:
     index: int
     try_number: int
     started_at: float
+    sent: bool = False
     first_content_at: float | None = None
     fold: Fold = field(default_factory=Fold)
 
@@ -96,9 +97,9 @@ class AttemptRun:
 
     def cancelled(self) -> Attempt:
         """Book the attempt as cancelled, with what it is estimated to have cost."""
-        billed_on = self.profile.bills_after_cancel
+        billed_on = self.sent and self.profile.bills_after_cancel
         attempt = self._end(
-            AttemptOutcome.CANCELLED, usage=self._usage_seen(reached=True, billed_on=billed_on)
+            AttemptOutcome.CANCELLED, usage=self._usage_seen(reached=self.sent, billed_on=billed_on)
         )
         return self._rebook(replace(attempt, billed_after_cancel=billed_on))
 
@@ -171,8 +172,9 @@ async def stream_answer(run: AttemptRun, provider: Provider, sink: Sink, limits:
     stream = None
     time = asyncio.get_running_loop().time
     fold = run.fold
+    clock = SilenceClock()
     try:
-        async with SilenceClock() as clock:
+        async with clock:
             clock.arm(limits.first_content_at)
             stream = await provider.open(_request(run))
             while (deltas := await stream.read()) is not None:
@@ -187,6 +189,8 @@ async def stream_answer(run: AttemptRun, provider: Provider, sink: Sink, limits:
                 clock.arm(time() + limits.gap)
         return run.completion(stream.ending, fold.parts())
     except TimeoutError:
+        if not clock.expired:
+            raise  # the sink's own: no provider is to blame
         raise _silent(run, limits) from None
     except FoldError as error:
         raise _malformed() from error
@@ -235,6 +239,7 @@ def _part_character_count(part: Part) -> int:
 
 
 def _request(run: AttemptRun) -> ProviderRequest:
+    run.sent = True
     return ProviderRequest(run.target.model, run.call.prompt, run.call.bodies)
 
 

@@ -12,8 +12,10 @@ from enum import Enum
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import Attempt, CallEvent
+from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import Prompt
 from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
+from paceline_server.health.registry import Scope
 
 Sink = Callable[[CallEvent], Awaitable[None]]
 """Takes the events of a call in order; it may wait, and then the provider is not read either."""
@@ -81,6 +83,8 @@ class CallRecord:
         started_count: Attempts that were sent to a provider.
         tries: How often each target was called.
         counted: Targets that this call has been counted against (one call adds at most one).
+        barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
+            benches alone would not do: one ends when the provider says, which may be at once.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -88,6 +92,7 @@ class CallRecord:
     index_count: int = 0
     tries: dict[Target, int] = field(default_factory=dict)
     counted: set[Target] = field(default_factory=set)
+    barred: dict[Scope, AttemptFailure] = field(default_factory=dict)
 
     def next_index(self) -> int:
         """An index for an attempt, unique in the call and ascending."""
@@ -137,6 +142,7 @@ class Turn:
     Attributes:
         path: Its place in the model tree, as "chain[0]".
         untried: How many models its parent could still turn to afterwards.
+        first_pass: Its parent comes back to what is held, so nothing that is held is forced now.
         retry: The same model again, after the wait that it asked for.
         last_resort: Everything is benched: go as a probe before the bench ends.
         whole_ramp: Nothing else is left: a target that is ramping up may not decline.
@@ -144,6 +150,7 @@ class Turn:
 
     path: str
     untried: int = 0
+    first_pass: bool = False
     retry: bool = False
     last_resort: bool = False
     whole_ramp: bool = False

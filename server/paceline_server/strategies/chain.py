@@ -11,6 +11,7 @@ from paceline_server.completion.attempt import CallEvent
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.health.registry import Held
 from paceline_server.strategies.call import AttemptConfig, Call, Recovery, Sink, Turn
+from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.model import Broken, Model, Setback, Unanswered
 
@@ -73,27 +74,30 @@ class Chain:
     async def _answer(self, call: Call, turn: Turn, delivery: Delivery, ask: Ask) -> Completion:
         progress = _Progress()
         for position in range(len(self._models)):
-            completion = await self._try(position, turn, delivery, ask, progress)
+            untried = self._untried(position, turn, progress)
+            mine = replace(self._place(position, turn), untried=untried, first_pass=True, last_resort=False)
+            completion = await self._try(position, mine, delivery, ask, progress)
             if completion is not None:
                 return completion
             if progress.final:
                 raise progress.unanswered()
-        completion = await self._try_held(turn, delivery, ask, progress)
-        if completion is not None:
-            return completion
+        if not turn.first_pass:
+            completion = await self._try_held(turn, delivery, ask, progress)
+            if completion is not None:
+                return completion
         raise progress.unanswered()
 
     async def _try(
-        self, position: int, turn: Turn, delivery: Delivery, ask: Ask, progress: _Progress
+        self, position: int, mine: Turn, delivery: Delivery, ask: Ask, progress: _Progress
     ) -> Completion | None:
         """Let one model try, and retry where that is worth it."""
-        place = turn.child(f"chain[{position}]") if len(self._models) > 1 else turn
-        mine = replace(place, untried=self._untried(position, turn))
         while True:
             try:
                 return await ask(self._models[position], mine)
             except Unanswered as unanswered:
-                self._note(position, delivery, progress, unanswered)
+                _note(delivery, progress, unanswered)
+                if unanswered.only_held and not mine.retry:
+                    progress.held.append((position, unanswered))
                 if progress.final or not _may_retry(unanswered, delivery, mine):
                     return None
                 wait = unanswered.retry_wait
@@ -104,33 +108,42 @@ class Chain:
         self, turn: Turn, delivery: Delivery, ask: Ask, progress: _Progress
     ) -> Completion | None:
         """Turn back to what was passed over: targets that are ramping up, else one last resort (C3)."""
-        if progress.final:
-            return None
-        ramping = [position for position, held in progress.held if _ramping(held)]
-        for position in ramping:
-            completion = await self._try(position, replace(turn, whole_ramp=True), delivery, ask, progress)
+        held = tuple(progress.held)
+        ramping = [position for position, unanswered in held if _ramping(unanswered)]
+        for turned_to, position in enumerate(ramping, start=1):
+            untried = turn.untried + len(ramping) - turned_to
+            mine = replace(self._place(position, turn), untried=untried, whole_ramp=True, last_resort=False)
+            completion = await self._try(position, mine, delivery, ask, progress)
             if completion is not None or progress.final:
                 return completion
-        if ramping or len(progress.held) < len(self._models):
+        if ramping or len(held) < len(self._models):
             return None
-        soonest, _ = min(progress.held, key=lambda held: _returns_at(held[1]))
-        return await self._try(soonest, replace(turn, last_resort=True), delivery, ask, progress)
+        returns = {position: _returns_at(unanswered) for position, unanswered in held}
+        soonest = min(returns, key=lambda position: returns[position])
+        if returns[soonest] == NEVER:
+            return None
+        mine = replace(self._place(soonest, turn), last_resort=True)
+        return await self._try(soonest, mine, delivery, ask, progress)
 
-    def _note(self, position: int, delivery: Delivery, progress: _Progress, unanswered: Unanswered) -> None:
-        progress.setbacks += unanswered.setbacks
-        if unanswered.only_held:
-            progress.held.append((position, unanswered))
-        if unanswered.broken is not None:
-            progress.broken = unanswered.broken
-        elif delivery.delivered:
-            failure = unanswered.setbacks[-1] if unanswered.setbacks else None
-            if isinstance(failure, AttemptFailure) and failure.target is not None:
-                progress.broken = Broken(failure.target, delivery.seen_token_count)
-        progress.final = unanswered.final or delivery.final
+    def _place(self, position: int, turn: Turn) -> Turn:
+        """The turn of the model at `position`; a chain of one is its model."""
+        return turn.child(f"chain[{position}]") if len(self._models) > 1 else turn
 
-    def _untried(self, position: int, turn: Turn) -> int:
-        """How many models could still be turned to after `position`, the parent's own included."""
-        return turn.untried + sum(1 for model in self._models[position + 1 :] if model.ready())
+    def _untried(self, position: int, turn: Turn, progress: _Progress) -> int:
+        """How many models could still be turned to: later ones, ramping ones, and the parent's."""
+        declined = sum(1 for _, unanswered in progress.held if _ramping(unanswered))
+        return turn.untried + declined + sum(1 for model in self._models[position + 1 :] if model.ready())
+
+
+def _note(delivery: Delivery, progress: _Progress, unanswered: Unanswered) -> None:
+    progress.setbacks += unanswered.setbacks
+    if unanswered.broken is not None:
+        progress.broken = unanswered.broken
+    elif delivery.delivered:
+        failure = unanswered.setbacks[-1] if unanswered.setbacks else None
+        if isinstance(failure, AttemptFailure) and failure.target is not None:
+            progress.broken = Broken(failure.target, delivery.seen_token_count)
+    progress.final = unanswered.final or delivery.final
 
 
 def _may_retry(unanswered: Unanswered, delivery: Delivery, turn: Turn) -> bool:
@@ -143,7 +156,9 @@ def _ramping(unanswered: Unanswered) -> bool:
 
 
 def _returns_at(unanswered: Unanswered) -> float:
-    return min(setback.until for setback in unanswered.setbacks if isinstance(setback, Held))
+    """When the first of its targets returns; an operator's bench is never probed before its end."""
+    held = [setback for setback in unanswered.setbacks if isinstance(setback, Held)]
+    return min((setback.until for setback in held if not setback.by_operator), default=NEVER)
 
 
 async def _ignore(_event: CallEvent) -> None:

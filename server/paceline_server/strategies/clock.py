@@ -49,6 +49,11 @@ class SilenceClock:
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
+    @property
+    def expired(self) -> bool:
+        """Whether it was this clock that ended the body."""
+        return self._expired
+
     def arm(self, deadline: float) -> None:
         """Expire at `deadline` (the loop's clock; `NEVER` for never) unless disarmed or armed anew before."""
         self._deadline = deadline

@@ -69,6 +69,11 @@ class Delivery:
         elif isinstance(event, AttemptEnded):
             await self._settle_held_back(event)
         elif isinstance(event, OutputDiscarded):
+            if self._held_back is not None:
+                self._held_back.clear()
+            self._seen_character_count = 0
+            if not self.delivered:
+                return
             self.delivered = False
         await self._sink(event)
 

@@ -20,10 +20,13 @@ async def complete(call: Call, model: Model, *, now: Callable[[], float] = time.
     Raises:
         CallFailed: There is none; its reason says why.
     """
+    timeout = asyncio.timeout_at(call.deadline)
     try:
-        async with asyncio.timeout_at(call.deadline):
+        async with timeout:
             return await model.complete(call, ROOT)
     except TimeoutError:
+        if not timeout.expired():
+            raise
         raise deadline_exceeded() from None
     except Unanswered as unanswered:
         raise verdict(unanswered, now()) from unanswered
@@ -35,10 +38,13 @@ async def stream(call: Call, model: Model, sink: Sink, *, now: Callable[[], floa
     Raises:
         CallFailed: There is none; its reason says why.
     """
+    timeout = asyncio.timeout_at(call.deadline)
     try:
-        async with asyncio.timeout_at(call.deadline):
+        async with timeout:
             return await model.stream(call, sink, ROOT)
     except TimeoutError:
+        if not timeout.expired():
+            raise
         raise deadline_exceeded() from None
     except Unanswered as unanswered:
         raise verdict(unanswered, now()) from unanswered

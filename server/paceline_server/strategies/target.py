@@ -82,7 +82,7 @@ class TargetModel:
     async def _attempt(
         self, call: Call, sink: Sink, turn: Turn, ask: Callable[[AttemptRun], Awaitable[Completion]]
     ) -> Completion:
-        ticket = self._admit(turn)
+        ticket = self._admit(call, turn)
         if isinstance(ticket, Held):
             await sink(AttemptEnded(self._skipped(call, turn, ticket)))
             raise Unanswered([ticket])
@@ -104,8 +104,14 @@ class TargetModel:
         await sink(AttemptEnded(run.succeeded(completion)))
         return completion
 
-    def _admit(self, turn: Turn) -> Ticket | Held:
+    def _admit(self, call: Call, turn: Turn) -> Ticket | Held:
         health = self._surroundings.health
+        provider = health.scopes(self.target)[0]
+        barred = call.record.barred.get(provider)
+        if barred is not None:
+            held = health.held(self.target)
+            until = health.now() if held is None else held.until
+            return Held(self.target, provider, until, barred.failure_class, barred.message)
         if turn.last_resort or (turn.retry and self._bench_is_over()):
             ticket = health.last_resort(self.target)
             if ticket is not None:
@@ -161,6 +167,8 @@ class TargetModel:
         benched_until = ticket.failed(failure, counts=counts)
         await sink(AttemptEnded(run.failed(failure, benched_until)))
         advance = CONSEQUENCES[failure.failure_class].advance
+        if advance is Advance.OTHER_PROVIDER:
+            run.call.record.barred[self._surroundings.health.scopes(self.target)[0]] = failure
         final = advance is Advance.ONLY_ON_REQUEST and not run.call.options.advance_on_permanent
         return Unanswered([failure], final=final, retry_wait=self._retry_wait(run, failure, benched_until))
 

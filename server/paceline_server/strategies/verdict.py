@@ -85,7 +85,7 @@ def _nothing_tried(held: Sequence[Held], now: float) -> CallFailed:
         ErrorReason.NO_HEALTHY_TARGET,
         f"every target of the model is benched; {soonest.target} returns first, in {wait:.1f} s",
         retry_after=wait,
-        metadata={"target": str(soonest.target), "held_count": str(len(held))},
+        metadata={"target": str(soonest.target), "held_count": str(len({one.target for one in held}))},
     )
 
 

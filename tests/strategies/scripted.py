@@ -1,0 +1,268 @@
+"""A provider that plays scripts, one a call, on the loop's clock, and keeps the books of what was done to it.
+
+Where the simulated provider draws its courses from settings, this one does exactly the reads, pauses and
+failures that a test spells out, and can tell afterwards whether every stream was closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from paceline_server.completion.answer import Ending, FinishReason
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.deltas import Delta, DeltaKind, ReasoningDelta, TextDelta, ToolCallDelta, fold
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.usage import Usage
+from paceline_server.providers.base import Answer, AnswerStream, ProviderRequest
+from paceline_server.providers.profile import Profile
+
+USED = Usage(input_token_count=7, output_token_count=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing comes for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One read gives these deltas; none: a comment or a ping."""
+
+    deltas: tuple[Delta, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The provider fails."""
+
+    failure_class: FailureClass = FailureClass.TRANSIENT
+    retry_after: float | None = None
+    http_status: int = 0
+
+    def failure(self) -> AttemptFailure:
+        """The failure, new each time: engines write into it."""
+        return AttemptFailure(
+            self.failure_class,
+            f"scripted {self.failure_class.value}",
+            http_status=self.http_status,
+            retry_after=self.retry_after,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing comes any more, and nothing ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """The adapter raises something that no adapter may raise."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The terminal marker."""
+
+    finish_reason: FinishReason = FinishReason.STOP
+    usage: Usage | None = USED
+
+
+Step = Wait | Read | Break | Silence | Bug | End
+
+PING = Read()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One call: what happens before the headers, and what the stream brings after them."""
+
+    steps: tuple[Step, ...]
+    before_headers: tuple[Step, ...] = ()
+
+
+def text(*words: str, part: int = 0) -> tuple[Read, ...]:
+    """One read a word."""
+    return tuple(Read((Delta(part, TextDelta(word)),)) for word in words)
+
+
+def says(*words: str, every: float = 0.0, first: float = 0.0) -> Script:
+    """A whole answer of `words`: the first after `first` seconds, each other after `every`."""
+    steps: list[Step] = [Wait(first)]
+    for index, read in enumerate(text(*words)):
+        if index:
+            steps.append(Wait(every))
+        steps.append(read)
+    return Script((*steps, End()))
+
+
+def refuses(
+    failure_class: FailureClass = FailureClass.TRANSIENT,
+    *,
+    retry_after: float | None = None,
+    http_status: int = 503,
+    after: float = 0.0,
+) -> Script:
+    """A failure instead of headers."""
+    return Script((), (Wait(after), Break(failure_class, retry_after, http_status)))
+
+
+def breaks(*words: str, failure_class: FailureClass = FailureClass.TRANSIENT) -> Script:
+    """`words`, and then a failure instead of the terminal marker."""
+    return Script((*text(*words), Break(failure_class)))
+
+
+def stalls(*words: str) -> Script:
+    """`words`, and then silence."""
+    return Script((*text(*words), Silence()))
+
+
+def hangs() -> Script:
+    """Not even headers."""
+    return Script((), (Silence(),))
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One call as the provider saw it; times on the loop's clock."""
+
+    target: str
+    at: float
+    unary: bool
+    ended_at: float | None = None
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class ScriptedProvider:
+    """Plays the n-th script of a model at its n-th call; the last one is repeated."""
+
+    name: str
+    scripts: Mapping[str, Sequence[Script]]
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    calls: list[Recorded] = field(default_factory=list)
+
+    def profile(self, model: str) -> Profile:
+        """The profile that the test gave, or an empty one."""
+        return self.profiles.get(model, Profile())
+
+    def count(self, model: str) -> int:
+        """How often `model` was called."""
+        return sum(call.target == f"{self.name}/{model}" for call in self.calls)
+
+    @property
+    def open_count(self) -> int:
+        """How many calls hold their connection."""
+        return sum(not call.closed for call in self.calls)
+
+    async def complete(self, request: ProviderRequest) -> Answer:
+        """Play the script to its end and give all at once."""
+        script, recorded = self._begin(request, unary=True)
+        stream = ScriptedStream(script.steps, recorded)
+        try:
+            await _play_all(script.before_headers)
+            deltas: list[Delta] = []
+            while (read := await stream.read()) is not None:
+                deltas += read
+        finally:
+            await stream.aclose()
+        return Answer(fold(deltas), stream.ending)
+
+    async def open(self, request: ProviderRequest) -> AnswerStream:
+        """Play what comes before the headers, and open the stream."""
+        script, recorded = self._begin(request, unary=False)
+        stream = ScriptedStream(script.steps, recorded)
+        try:
+            await _play_all(script.before_headers)
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
+
+    async def aclose(self) -> None:
+        """Nothing is kept open between calls."""
+
+    def _begin(self, request: ProviderRequest, *, unary: bool) -> tuple[Script, Recorded]:
+        scripts = self.scripts[request.model]
+        script = scripts[min(self.count(request.model), len(scripts) - 1)]
+        now = asyncio.get_running_loop().time()
+        recorded = Recorded(f"{self.name}/{request.model}", now, unary)
+        self.calls.append(recorded)
+        return script, recorded
+
+
+class ScriptedStream:
+    """One answer on its way."""
+
+    def __init__(self, steps: Sequence[Step], recorded: Recorded) -> None:
+        """Play `steps`."""
+        self._steps = list(steps)
+        self._recorded = recorded
+        self._ending: Ending | None = None
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended."""
+        assert self._ending is not None, "asked for the ending of a stream that has not ended"
+        return self._ending
+
+    async def read(self) -> Sequence[Delta] | None:
+        """Play up to the next read."""
+        assert not self._recorded.closed, "read after close"
+        while self._steps:
+            step = self._steps.pop(0)
+            if isinstance(step, Read):
+                return step.deltas
+            if isinstance(step, End):
+                self._ending = Ending(step.finish_reason, step.finish_reason.value, usage=step.usage)
+                return None
+            await _play(step)
+        raise AttemptFailure(FailureClass.MALFORMED_RESPONSE, "the stream ended without its terminal marker")
+
+    async def aclose(self) -> None:
+        """Close; idempotent."""
+        if not self._recorded.closed:
+            self._recorded.closed = True
+            self._recorded.ended_at = asyncio.get_running_loop().time()
+
+
+async def _play_all(steps: Sequence[Step]) -> None:
+    for step in steps:
+        await _play(step)
+
+
+async def _play(step: Step) -> None:
+    match step:
+        case Wait(seconds):
+            # A wait of nothing yields too: a real read may, and cancellation is tried at every yield.
+            await asyncio.sleep(seconds)
+        case Silence():
+            await asyncio.get_running_loop().create_future()
+        case Break():
+            raise step.failure()
+        case Bug(error):
+            raise error
+        case Read() | End():
+            raise AssertionError("content cannot come before the headers")
+
+
+def thought(*words: str, part: int = 0) -> tuple[Read, ...]:
+    """One read of reasoning a word."""
+    return tuple(Read((Delta(part, ReasoningDelta(word)),)) for word in words)
+
+
+def deltas_in(script: Script) -> list[Delta]:
+    """All deltas that a script would bring."""
+    return [delta for step in script.steps if isinstance(step, Read) for delta in step.deltas]
+
+
+def tool_call(part: int, *fragments: str) -> list[Delta]:
+    """A tool call in fragments of its arguments."""
+    kinds: list[DeltaKind] = [ToolCallDelta(f"id-{part}", "look_up")]
+    kinds += [ToolCallDelta(arguments_json_fragment=fragment) for fragment in fragments]
+    return [Delta(part, kind) for kind in kinds]
