@@ -4,7 +4,7 @@ COPY requirements.lock requirements-runtime.lock ./
 # Two environments: one that can build the wheel, one that goes into the image. Both only take locked bytes.
 RUN python -m venv /build && /build/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 RUN python -m venv /app && /app/bin/pip install --no-cache-dir --require-hashes -r requirements-runtime.lock
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE README.md ./
 COPY server server
 COPY generated/python generated/python
 COPY clients/python clients/python
@@ -16,5 +16,7 @@ COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001
 WORKDIR /home/paceline
+EXPOSE 50051
 ENTRYPOINT ["paceline"]
-CMD ["serve"]
+# Inside a container loopback reaches nobody. There is no authentication: publish the port to trusted networks only.
+CMD ["serve", "--listen", "0.0.0.0:50051"]

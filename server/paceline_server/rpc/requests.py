@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paceline.v1 import chain_pb2, completion_pb2
+from paceline_server.completion.errors import ErrorReason, Refused
 from paceline_server.completion.prompt import Prompt
 from paceline_server.rpc import enums
 from paceline_server.rpc.prompts import decode_prompt
@@ -48,7 +49,9 @@ def _options(wire: chain_pb2.ChainOptions, path: str, violations: Violations) ->
     def seconds(name: str) -> float | None:
         return violations.seconds(wire, name, path, SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
 
-    violations.seconds(wire, "overtake_after", path, 0.0, LONGEST_TIMEOUT)
+    # Zero is a value of its own: it switches overtaking off.
+    shortest = SHORTEST_TIMEOUT if wire.overtake_after.seconds or wire.overtake_after.nanos else 0.0
+    violations.seconds(wire, "overtake_after", path, shortest, LONGEST_TIMEOUT)
     return ChainOptions(
         recovery=violations.choice(wire.recovery, enums.RECOVERY, f"{path}.recovery") or Recovery.RESTART,
         hold_token_count=violations.number(wire, "hold_token_count", path, 0, MAXIMUM_HOLD_TOKEN_COUNT),
@@ -60,18 +63,42 @@ def _options(wire: chain_pb2.ChainOptions, path: str, violations: Violations) ->
     )
 
 
+def _check_promises(wire: completion_pb2.CallContext, path: str) -> None:
+    """Refuse what would be a broken promise if it were passed over in silence.
+
+    Raises:
+        Refused: The caller counts on something that this version does not do.
+    """
+    if wire.idempotency_key:
+        raise Refused(
+            ErrorReason.UNIMPLEMENTED,
+            f"{path}.idempotency_key: repeated requests are not recognised in this version; leave it empty",
+        )
+    if wire.required_capabilities:
+        raise Refused(
+            ErrorReason.UNIMPLEMENTED,
+            f"{path}.required_capabilities: what targets can do is not known in this version; leave it empty",
+        )
+
+
 def _check_context(wire: completion_pb2.CallContext, path: str, violations: Violations) -> None:
     violations.at_most_bytes(wire.caller_id, MAXIMUM_NAME_BYTES, f"{path}.caller_id")
     violations.at_most_bytes(wire.task_type, MAXIMUM_TASK_TYPE_BYTES, f"{path}.task_type")
     violations.at_most_bytes(wire.idempotency_key, MAXIMUM_NAME_BYTES, f"{path}.idempotency_key")
+    _check_promises(wire, path)
     for name, known in (
         ("complexity", completion_pb2.Complexity.values()),
         ("prefer", completion_pb2.Preference.values()),
     ):
         if getattr(wire, name) not in known:
             violations.add(f"{path}.{name}", f"is {getattr(wire, name)}, which this version does not know")
+    for index, capability in enumerate(wire.required_capabilities):
+        if capability not in completion_pb2.Capability.values() or not capability:
+            violations.add(f"{path}.required_capabilities[{index}]", f"is {capability}: no capability")
     if len(wire.labels) > MAXIMUM_LABEL_COUNT:
         violations.add(f"{path}.labels", f"has more than {MAXIMUM_LABEL_COUNT} entries")
     for key, value in wire.labels.items():
+        if not key:
+            violations.add(f"{path}.labels", "has an empty key; name the label")
         violations.at_most_bytes(key, MAXIMUM_TASK_TYPE_BYTES, f"{path}.labels")
         violations.at_most_bytes(value, MAXIMUM_LABEL_VALUE_BYTES, f"{path}.labels[{key!r}]")
