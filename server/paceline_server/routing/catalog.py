@@ -15,8 +15,13 @@ from paceline_server.completion.answer import Target
 from paceline_server.completion.errors import InvalidSpec, ModelNotFound
 from paceline_server.routing.spec import Element, Name, parse_spec
 
+_Expanded = dict[str, tuple[Target, ...]]
+
 MAXIMUM_TARGET_COUNT = 64
 """What a spec may come to; a longer chain is a mistake, not a plan."""
+
+MAXIMUM_DEPTH = 64
+"""How many names may stand for one another in a row."""
 
 
 class ModelKind(Enum):
@@ -59,7 +64,7 @@ class Catalog:
         """
         if not spec.strip() and not self.default_model:
             raise InvalidSpec("no model was named and no default_model is configured; name one")
-        targets = tuple(dict.fromkeys(self._targets(parse_spec(spec.strip() or self.default_model), ())))
+        targets = self._targets(parse_spec(spec.strip() or self.default_model), (), {})
         if len(targets) > MAXIMUM_TARGET_COUNT:
             raise InvalidSpec(
                 f"the spec comes to {len(targets)} targets; at most {MAXIMUM_TARGET_COUNT} are allowed"
@@ -78,15 +83,23 @@ class Catalog:
                 provider, f"there is no such provider; configured are {_listed(self.providers)}"
             )
 
-    def _targets(self, elements: Iterable[Element], path: tuple[str, ...]) -> Iterable[Target]:
+    def _targets(
+        self, elements: Iterable[Element], path: tuple[str, ...], expanded: _Expanded
+    ) -> tuple[Target, ...]:
+        targets: dict[Target, None] = {}
         for element in elements:
             if isinstance(element, Target):
                 self.require_provider(element.provider)
-                yield element
+                targets[element] = None
             else:
-                yield from self._expand(element, path)
+                targets.update(dict.fromkeys(self._expand(element, path, expanded)))
+        return tuple(targets)
 
-    def _expand(self, name: Name, path: tuple[str, ...]) -> Iterable[Target]:
+    def _expand(self, name: Name, path: tuple[str, ...], expanded: _Expanded) -> tuple[Target, ...]:
+        """What a name comes to; each is expanded once, or forty names could come to a trillion."""
+        known = expanded.get(name.name)
+        if known is not None:
+            return known
         if name.name in path:
             raise InvalidSpec(f"the names run in a circle: {' -> '.join((*path, name.name))}")
         definition = self.definitions.get(name.name)
@@ -96,8 +109,12 @@ class Catalog:
                 f"it is no alias or virtual model ({_listed(self.definitions)}); "
                 "a target is written 'provider/model'",
             )
-        for spec in definition.specs:
-            yield from self._targets(parse_spec(spec), (*path, name.name))
+        if len(path) == MAXIMUM_DEPTH:
+            raise InvalidSpec(f"more than {MAXIMUM_DEPTH} names stand for one another: {' -> '.join(path)}")
+        elements = [element for spec in definition.specs for element in parse_spec(spec)]
+        targets = self._targets(elements, (*path, name.name), expanded)
+        expanded[name.name] = targets
+        return targets
 
 
 def _listed(names: Iterable[str]) -> str:

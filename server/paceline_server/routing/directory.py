@@ -93,14 +93,10 @@ class Directory:
         return any(self._health.held(target) is None for target in self._targets_of_name[name])
 
     def next_return(self) -> float | None:
-        """When the next bench ends (seconds since the epoch), since that changes what is available."""
+        """When the next hold ends (seconds since the epoch), since that changes what is available."""
         now = self._health.now()
-        ends = [
-            record.until
-            for record in self._health.snapshot().values()
-            if record.state is TargetState.BENCHED and record.until > now
-        ]
-        return min(ends, default=None)
+        ends = [_held_until(record) for record in self._health.snapshot().values()]
+        return min((end for end in ends if end > now), default=None)
 
     def bench(self, target: Target, seconds: float, reason: str) -> TargetStatus:
         """Take a target, or with an empty model its whole provider, out of use by hand.
@@ -120,8 +116,10 @@ class Directory:
         """
         self.catalog.require_provider(target.provider)
         scope = self._scope(target)
-        was_benched = self._health.record(scope).state is not TargetState.ACTIVE
-        self._health.unbench(scope)
+        record = self._health.record(scope)
+        was_benched = record.state in (TargetState.BENCHED, TargetState.PROBING)
+        if record.state is not TargetState.ACTIVE or record.failures or record.rounds:
+            self._health.unbench(scope)
         return self.status(target), was_benched
 
     def subscribe(self, listener: StatusListener) -> Callable[[], None]:
@@ -151,6 +149,13 @@ class Directory:
             return [scope]
         known = [status.target for status in self.targets()]
         return [target for target in known if self._health.scopes(target)[0] == scope]
+
+
+def _held_until(record: Record) -> float:
+    """When time alone lets the next call through; 0 for what holds nobody."""
+    if record.state is TargetState.BENCHED:
+        return record.until
+    return record.lease_until if record.state is TargetState.PROBING else 0.0
 
 
 def _effective(status: TargetStatus) -> TargetState:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from paceline.v1 import chain_pb2, completion_pb2
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.attempt import CallEvent
@@ -12,6 +14,7 @@ from paceline_server.strategies import engine
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.strategies.call import Call
 from paceline_server.strategies.model import Model
+from paceline_server.strategies.verdict import deadline_exceeded
 
 
 class ChainRpc:
@@ -34,9 +37,11 @@ class ChainRpc:
             await rpc.write(encode_event(event))
 
         started = completion_pb2.Started(call_id=call.call_id)
-        await rpc.write(chain_pb2.StreamChainResponse(started=started))
+        if not await _written(rpc, chain_pb2.StreamChainResponse(started=started)):
+            raise deadline_exceeded()
         completion = await engine.stream(call, model, sink)
-        await rpc.write(chain_pb2.StreamChainResponse(finished=_response(call, completion)))
+        # Not read in time, it still waits to be read: a status that says otherwise would contradict it.
+        await _written(rpc, chain_pb2.StreamChainResponse(finished=_response(call, completion)))
 
     def _open(self, request: chain_pb2.ChainRequest, rpc: Rpc) -> tuple[Call, Model]:
         decoded = decode_chain_request(request)
@@ -46,6 +51,17 @@ class ChainRpc:
         return call, model
 
 
+async def _written(rpc: Rpc, event: chain_pb2.StreamChainResponse) -> bool:
+    """Send an event outside the engine; tells whether the deadline left a slow reader the time for it."""
+    try:
+        async with asyncio.timeout_at(rpc.deadline):
+            await rpc.write(event)
+    except TimeoutError:
+        return False
+    return True
+
+
 def _response(call: Call, completion: Completion) -> chain_pb2.ChainResponse:
     record = call.record
-    return encode_response(call.call_id, completion, record.attempts, record.total_usage())
+    attempts = sorted(record.attempts, key=lambda attempt: attempt.index)
+    return encode_response(call.call_id, completion, attempts, record.total_usage())

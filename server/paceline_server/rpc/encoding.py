@@ -17,6 +17,9 @@ from paceline_server.completion.usage import Usage
 from paceline_server.rpc import enums
 
 NANOS = 1_000_000_000
+LONGEST_DURATION = 315_576_000_000.0
+LATEST_TIMESTAMP = 253_402_300_799.0
+"""What Duration and Timestamp can hold: a provider may ask for more, and that must not break the answer."""
 
 FAILURE_CODE: dict[FailureClass, int] = {
     FailureClass.TRANSIENT: code_pb2.UNAVAILABLE,
@@ -150,13 +153,13 @@ def encode_attempt(attempt: Attempt) -> completion_pb2.Attempt:
 
 def duration(seconds: float) -> Duration:
     """Seconds as a Duration."""
-    whole, nanos = divmod(round(max(0.0, seconds) * NANOS), NANOS)
+    whole, nanos = divmod(round(min(max(0.0, seconds), LONGEST_DURATION) * NANOS), NANOS)
     return Duration(seconds=whole, nanos=nanos)
 
 
 def timestamp(epoch_seconds: float) -> Timestamp:
     """Seconds since the epoch as a Timestamp."""
-    whole, nanos = divmod(round(epoch_seconds * NANOS), NANOS)
+    whole, nanos = divmod(round(min(epoch_seconds, LATEST_TIMESTAMP) * NANOS), NANOS)
     return Timestamp(seconds=whole, nanos=nanos)
 
 

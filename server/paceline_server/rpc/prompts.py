@@ -98,6 +98,8 @@ def _part(wire: completion_pb2.Part, role: Role | None, path: str, violations: V
         signature = ProviderSignature(wire.signature.provider, wire.signature.value)
         if not wire.signature.provider or not wire.signature.value:
             violations.add(f"{path}.signature", "needs both provider and value; send it back as it came")
+    if role is Role.TOOL and wire.WhichOneof("kind") not in ("tool_result", None):
+        violations.add(path, "is no tool result; a message of the role TOOL holds nothing else")
     return Part(_kind(wire, role, path, violations), signature)
 
 
@@ -150,8 +152,11 @@ def _tool_result(wire: completion_pb2.ToolResult, path: str, violations: Violati
     for index, part in enumerate(wire.parts):
         if part.WhichOneof("kind") not in ("text", "media"):
             violations.add(f"{path}.parts[{index}]", "must be text or media")
-    plain = [part for part in wire.parts if part.WhichOneof("kind") in ("text", "media")]
-    parts = tuple(_part(part, None, f"{path}.parts[{index}]", violations) for index, part in enumerate(plain))
+    parts = tuple(
+        _part(part, None, f"{path}.parts[{index}]", violations)
+        for index, part in enumerate(wire.parts)
+        if part.WhichOneof("kind") in ("text", "media")
+    )
     return ToolResult(wire.tool_call_id, parts, wire.failed)
 
 

@@ -100,7 +100,7 @@ class PacelineServer:
         await self._server.start()
         await self._reporter.started()
         host, _, _ = self._options.address.rpartition(":")
-        return f"{host}:{port}" if host != "unix" and not host.startswith("unix:") else self._options.address
+        return self._options.address if host.startswith("unix") else f"{host}:{port}"
 
     async def follow_health(self) -> None:
         """Keep `grpc.health.v1` true until cancelled."""
@@ -115,14 +115,20 @@ class PacelineServer:
         await self._reporter.draining()
         await asyncio.sleep(self._options.drain_delay)
         self._shell.draining.set()
-        finished = True
+        finished = await self._idle_within(self._options.drain_timeout)
+        if not finished:
+            self._shell.cut_short()
+            await self._idle_within(CLOSING_GRACE)
+        await self._server.stop(CLOSING_GRACE)
+        return finished
+
+    async def _idle_within(self, seconds: float) -> bool:
         try:
-            async with asyncio.timeout(self._options.drain_timeout):
+            async with asyncio.timeout(seconds):
                 await self._shell.wait_until_idle()
         except TimeoutError:
-            finished = False
-        await self._server.stop(CLOSING_GRACE if finished else 0.0)
-        return finished
+            return False
+        return True
 
     def _bind(self) -> int:
         tls = self._options.tls

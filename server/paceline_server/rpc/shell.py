@@ -16,8 +16,8 @@ from typing import Any
 import grpc.aio
 from google.protobuf.message import Message
 
-from paceline_server.completion.errors import ErrorReason, PacelineError, Refused
-from paceline_server.rpc.status import CALL_ID, to_status
+from paceline_server.completion.errors import CallFailed, ErrorReason, PacelineError, Refused
+from paceline_server.rpc.status import CALL_ID, RichStatus, to_status
 from paceline_server.strategies.call import Call
 from paceline_server.telemetry.calls import CallEnded, CallObserver
 
@@ -72,18 +72,25 @@ class Shell:
         self.draining = asyncio.Event()
         self._maximum_deadline = maximum_deadline
         self._observer = observer
-        self._in_flight = 0
+        self._running: set[asyncio.Task[Any]] = set()
+        self._cut_short = False
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def in_flight_count(self) -> int:
         """How many RPCs are running."""
-        return self._in_flight
+        return len(self._running)
 
     async def wait_until_idle(self) -> None:
         """Wait until no RPC is running."""
         await self._idle.wait()
+
+    def cut_short(self) -> None:
+        """End the RPCs that are running; their callers are told CANCELLED."""
+        self._cut_short = True
+        for task in self._running:
+            task.cancel()
 
     def unary(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
         """The gRPC behaviour of a unary method."""
@@ -106,7 +113,8 @@ class Shell:
     ) -> Any:
         now = asyncio.get_running_loop().time()
         rpc = Rpc(method, secrets.token_hex(16), now, self._deadline(now, context), context)
-        self._in_flight += 1
+        task = _current_task()
+        self._running.add(task)
         self._idle.clear()
         try:
             self._admit(rpc, now)
@@ -118,22 +126,34 @@ class Shell:
             self._ended(rpc, "CANCELLED", "")
             return None
         except asyncio.CancelledError:
-            self._ended(rpc, "CANCELLED", "")
-            raise
+            if not self._cut_short:
+                self._ended(rpc, "CANCELLED", "")
+                raise
+            task.uncancel()
+            failure = CallFailed(ErrorReason.CANCELLED, "this replica shut down before the call was over")
         except Exception as error:  # noqa: BLE001 - the outermost boundary: no text may leak
-            self._observer.bug(rpc.call_id, method, error)
-            failure = PacelineError(ErrorReason.INTERNAL, "a bug in Paceline; its operators have the details")
+            failure = self._bug(rpc, error)
         else:
             self._ended(rpc, "OK", "")
             return response
         finally:
-            self._in_flight -= 1
-            if self._in_flight == 0:
+            self._running.discard(task)
+            if not self._running:
                 self._idle.set()
-        status = to_status(failure, rpc.call_id, rpc.call)
+        status = self._status(failure, rpc)
         self._ended(rpc, status.code.name, failure.reason.value)
         await context.abort_with_status(status)
         return None
+
+    def _status(self, failure: PacelineError, rpc: Rpc) -> RichStatus:
+        try:
+            return to_status(failure, rpc.call_id, rpc.call)
+        except Exception as error:  # noqa: BLE001 - what escapes from here reaches the client with its text
+            return to_status(self._bug(rpc, error), rpc.call_id)
+
+    def _bug(self, rpc: Rpc, error: Exception) -> PacelineError:
+        self._observer.bug(rpc.call_id, rpc.method, error)
+        return PacelineError(ErrorReason.INTERNAL, "a bug in Paceline; its operators have the details")
 
     def _deadline(self, now: float, context: grpc.aio.ServicerContext[Any, Any]) -> float:
         remaining = context.time_remaining()
@@ -164,3 +184,9 @@ class Shell:
                 attempts=() if record is None else tuple(record.attempts),
             )
         )
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - gRPC runs each RPC in a task of its own
+    return task

@@ -35,6 +35,8 @@ DETAILS = "grpc-status-details-bin"
 MAXIMUM_DETAILS_BYTES = 6 * 1024
 MAXIMUM_SENTENCE_BYTES = 512
 MAXIMUM_SUMMARY_BYTES = 256
+LONGEST_PUSHBACK = 86_400.0
+"""Seconds; clients read the pushback as a 32-bit number of milliseconds."""
 DO_NOT_RETRY = -1
 """Pushback by which clients leave retrying to the gateway, which has done it already."""
 
@@ -97,8 +99,11 @@ def to_status(error: PacelineError, call_id: str, call: Call | None = None) -> R
 
 def cut(text: str, limit: int) -> str:
     """`text` in at most `limit` bytes of UTF-8, cut between characters."""
+    # A provider's words may hold half a surrogate pair, which no message can carry.
     encoded = text.encode("utf-8", "replace")
-    return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "..."
+    if len(encoded) <= limit:
+        return encoded.decode()
+    return encoded[: limit - 3].decode("utf-8", "ignore") + "..."
 
 
 def _details(error: PacelineError, call_id: str) -> Iterable[Message]:
@@ -198,5 +203,5 @@ def _pushback(error: PacelineError) -> int | None:
     if error.reason is ErrorReason.ALL_ATTEMPTS_FAILED:
         return DO_NOT_RETRY
     if error.reason in PUSHED_BACK and error.retry_after is not None:
-        return max(0, round(error.retry_after * 1000))
+        return round(min(max(0.0, error.retry_after), LONGEST_PUSHBACK) * 1000)
     return None

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from paceline.v1 import targets_pb2
 from paceline_server.completion.answer import Target
-from paceline_server.completion.errors import ErrorReason, InvalidRequest, Refused, Violation
+from paceline_server.completion.errors import ErrorReason, Refused
 from paceline_server.routing.catalog import ModelKind
 from paceline_server.routing.directory import Directory, ModelStatus, TargetState, TargetStatus
 from paceline_server.rpc import enums
@@ -47,15 +47,17 @@ class TargetRpc:
             if (state := violations.choice(wire, _STATES, f"states[{index}]")) is not None
         }
         size = _page_size(request.page_size, violations)
+        after = _after(request.page_token, violations)
         violations.check()
         found = [
             status
             for status in self._directory.targets()
             if request.provider in ("", status.target.provider)
-            and (not states or not states.isdisjoint((status.own.state, status.provider.state)))
+            and (not states or not states.isdisjoint(_states_of(status)))
         ]
-        keys = [str(status.target) for status in found]
-        page, token = _page(found, keys, size, request.page_token)
+        # Sorted as the targets are: "/" would not do, since a provider's name may hold what comes before it.
+        keys = [f"{status.target.provider}\0{status.target.model}" for status in found]
+        page, token = _page(found, keys, size, after)
         return targets_pb2.ListTargetsResponse(targets=map(encode_status, page), next_page_token=token)
 
     async def bench_target(
@@ -64,7 +66,7 @@ class TargetRpc:
         """Take a target, or a whole provider, out of use."""
         violations = Violations()
         target = _target(request, violations)
-        seconds = violations.seconds(request, "duration", "request", SHORTEST_BENCH, LONGEST_BENCH)
+        seconds = violations.seconds(request, "duration", "", SHORTEST_BENCH, LONGEST_BENCH)
         violations.at_most_bytes(request.reason, MAXIMUM_REASON_BYTES, "reason")
         violations.check()
         status = self._directory.bench(target, LONGEST_BENCH if seconds is None else seconds, request.reason)
@@ -96,16 +98,21 @@ class TargetRpc:
             changes.put_nowait(self._change(status, previous))
 
         unsubscribe = self._directory.subscribe(on_change)
+        watch = asyncio.create_task(self._tell(request.provider, rpc, changes))
+        drain = asyncio.create_task(self._shell.draining.wait())
         try:
-            await rpc.write(self._snapshot(request.provider))
-            while True:
-                change = await self._next(changes)
-                if change is None:
-                    await rpc.write(self._snapshot(request.provider))
-                else:
-                    await rpc.write(targets_pb2.WatchTargetsResponse(change=change))
+            # Beside one another: a watcher that does not read must not hold up the drain.
+            await asyncio.wait((watch, drain), return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
         finally:
             unsubscribe()
+            watch.cancel()
+            drain.cancel()
+            await asyncio.wait((watch, drain))
+        raise Refused(
+            ErrorReason.DRAINING, "this replica is shutting down; watch another", retry_after=DRAIN_PUSHBACK
+        )
 
     async def list_models(
         self, request: targets_pb2.ListModelsRequest, _rpc: Rpc
@@ -115,39 +122,31 @@ class TargetRpc:
         for index, kind in enumerate(request.kinds):
             violations.choice(kind, _KINDS, f"kinds[{index}]")
         size = _page_size(request.page_size, violations)
+        after = _after(request.page_token, violations)
         violations.check()
         found = [
             model
             for model in self._directory.models()
             if not request.kinds or enums.MODEL_KIND[model.definition.kind] in request.kinds
         ]
-        page, token = _page(found, [model.name for model in found], size, request.page_token)
+        page, token = _page(found, [model.name for model in found], size, after)
         return targets_pb2.ListModelsResponse(
             models=map(encode_model, page),
             default_model=self._directory.catalog.default_model,
             next_page_token=token,
         )
 
-    async def _next(
-        self, changes: asyncio.Queue[targets_pb2.TargetChange | None]
-    ) -> targets_pb2.TargetChange | None:
-        """The next change; the end of the watch when this replica drains."""
-        if not changes.empty():
-            return changes.get_nowait()
-        async with asyncio.TaskGroup() as group:
-            change = group.create_task(changes.get())
-            drain = group.create_task(self._shell.draining.wait())
-            await asyncio.wait((change, drain), return_when=asyncio.FIRST_COMPLETED)
-            drain.cancel()
-            if not change.done():
-                change.cancel()
-        if change.cancelled():
-            raise Refused(
-                ErrorReason.DRAINING,
-                "this replica is shutting down; watch another",
-                retry_after=DRAIN_PUSHBACK,
-            )
-        return change.result()
+    async def _tell(
+        self, provider: str, rpc: Rpc, changes: asyncio.Queue[targets_pb2.TargetChange | None]
+    ) -> None:
+        """Write a snapshot and each change, without end."""
+        await rpc.write(self._snapshot(provider))
+        while True:
+            change = await changes.get()
+            if change is None:
+                await rpc.write(self._snapshot(provider))
+            else:
+                await rpc.write(targets_pb2.WatchTargetsResponse(change=change))
 
     def _snapshot(self, provider: str) -> targets_pb2.WatchTargetsResponse:
         statuses = [
@@ -220,6 +219,12 @@ _STATES = {wire: state for state, wire in enums.TARGET_STATE.items()}
 _KINDS: dict[int, str] = {wire: name for name, wire in targets_pb2.ModelKind.items() if wire}
 
 
+def _states_of(status: TargetStatus) -> set[TargetState]:
+    """A target's own state, and that of its provider's hold if there is one."""
+    hold = status.provider.state
+    return {status.own.state} if hold is TargetState.ACTIVE else {status.own.state, hold}
+
+
 def _provider_hold(status: TargetStatus) -> targets_pb2.ProviderHold:
     record = status.provider
     hold = targets_pb2.ProviderHold(
@@ -250,20 +255,18 @@ def _page_size(wanted: int, violations: Violations) -> int:
     return wanted or DEFAULT_PAGE_SIZE
 
 
-def _page(found: Sequence[T], keys: Iterable[str], size: int, token: str) -> tuple[list[T], str]:
-    """The entries whose sorted key comes after the token's, and the token of the next page."""
-    after = _after(token)
-    rest = [(key, entry) for key, entry in zip(keys, found, strict=True) if after is None or key > after]
+def _page(found: Sequence[T], keys: Iterable[str], size: int, after: str) -> tuple[list[T], str]:
+    """The entries whose sorted key comes after `after`, and the token of the next page."""
+    rest = [(key, entry) for key, entry in zip(keys, found, strict=True) if key > after]
     page = rest[:size]
     following = base64.urlsafe_b64encode(page[-1][0].encode()).decode() if len(rest) > size else ""
     return [entry for _, entry in page], following
 
 
-def _after(token: str) -> str | None:
-    if not token:
-        return None
+def _after(token: str, violations: Violations) -> str:
+    """The key of the last entry that was told; empty, and so before all keys, at the start."""
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except ValueError:
-        violation = Violation("page_token", "is none of this method's tokens; start again without one")
-        raise InvalidRequest([violation]) from None
+        violations.add("page_token", "is none of this method's tokens; start again without one")
+        return ""

@@ -28,9 +28,15 @@ class Violations:
         self._found: list[Violation] = []
 
     def add(self, field: str, description: str) -> None:
-        """Note one."""
-        if len(self._found) < MAXIMUM_VIOLATION_COUNT:
-            self._found.append(Violation(field, description))
+        """Note one.
+
+        Raises:
+            InvalidRequest: There are enough: millions of empty messages fit into a request, and none of them
+                is worth a sentence.
+        """
+        self._found.append(Violation(field, description))
+        if len(self._found) == MAXIMUM_VIOLATION_COUNT:
+            self.check()
 
     def check(self) -> None:
         """Raise what was found.
@@ -71,7 +77,7 @@ class Violations:
         duration: Duration = getattr(message, name)
         seconds = duration.seconds + duration.nanos / 1e9
         if not low <= seconds <= high:
-            self.add(f"{path}.{name}", f"is {seconds:g} s; must be from {low:g} s to {high:g} s")
+            self.add(_joined(path, name), f"is {seconds:g} s; must be from {low:g} s to {high:g} s")
             return None
         return seconds
 
@@ -85,7 +91,7 @@ class Violations:
     def json_object(self, text: str, path: str, *, what: str) -> dict[str, Any] | None:
         """The JSON object in a text, or None if there is none."""
         try:
-            value = json.loads(text)
+            value = json.loads(text, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             self.add(path, f"is not JSON; give {what} as the text of a JSON object")
             return None
@@ -93,3 +99,12 @@ class Violations:
             self.add(path, f"is JSON but no object; give {what} as the text of a JSON object")
             return None
         return value
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _no_constant(word: str) -> None:
+    """Python reads NaN and Infinity, which are no JSON and which no provider reads."""
+    raise ValueError(word)
