@@ -72,10 +72,10 @@ def _put_key(document: Document, overlay: Overlay, variable: str, value: str, *,
     name = variable.removesuffix(_KEY_FILE) if variable.endswith(_KEY_FILE) else variable.removesuffix(_KEY)
     provider = document.key_like(("providers",), name)
     if document.value(("providers", provider)) is None:
-        remedy = f"set {PROVIDER_PREFIX}{name} as well, as in openai+https://host/base"
+        remedy = f"set {Place(PROVIDER_PREFIX + name)} as well, as in openai+https://host/base"
         overlay.problems.append(Problem(place, (), "there is no provider for this key", remedy))
     elif both:
-        told = f"the key is also given by {PROVIDER_PREFIX}{_twin(variable)}"
+        told = f"the key is also given by {Place(PROVIDER_PREFIX + _twin(variable))}"
         overlay.problems.append(Problem(place, (), told, "set one of the two"))
     elif variable.endswith(_KEY_FILE):
         document.put(("providers", provider, "key"), {"file": value}, place)

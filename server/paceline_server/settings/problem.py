@@ -23,7 +23,8 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         """As compilers write it, so that editors can jump there."""
-        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+        source = self.source if self.source.isprintable() else repr(self.source)
+        return f"{source}:{self.line}:{self.column}" if self.line else source
 
 
 class Finding(NamedTuple):

@@ -13,6 +13,7 @@ from paceline_server.settings.section import Section
 from paceline_server.settings.simulated import SimulatedTargetSettings
 from paceline_server.settings.targets import TargetFacts
 from paceline_server.settings.values import (
+    CREDENTIAL_WORDS,
     Count,
     FailureClassName,
     HeaderName,
@@ -26,8 +27,6 @@ from paceline_server.settings.values import (
 
 NOT_BUILT_FORMATS = ("anthropic", "gemini")
 """Known wire formats that this version cannot speak."""
-
-_CREDENTIAL_WORDS = ("authorization", "key", "token", "secret", "cookie", "password")
 
 
 class _Misplaced:
@@ -55,7 +54,7 @@ def _headers(given: object) -> object:
 
 
 def _carries_credentials(name: str) -> bool:
-    return any(word in name.lower() for word in _CREDENTIAL_WORDS)
+    return any(word in name.lower() for word in CREDENTIAL_WORDS)
 
 
 Reference = Annotated[Secret, Kind("secret", HOW_TO_GIVE)]

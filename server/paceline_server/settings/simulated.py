@@ -149,7 +149,11 @@ def _pace(given: object) -> object:
 
 
 def _step(given: object) -> object:
-    return {given: {}} if isinstance(given, str) else given
+    if not isinstance(given, str):
+        return given
+    if given not in StepForms.model_fields:
+        raise refusal("there is no such step", f"write one of {', '.join(StepForms.model_fields)}")
+    return {given: {}}
 
 
 Pace = Annotated[

@@ -23,9 +23,12 @@ _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?(ms|s|m|h)")
 _BYTES_PER_UNIT = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?\]")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+CREDENTIAL_WORDS = ("authorization", "key", "token", "secret", "cookie", "password", "signature", "sig=")
+"""In the names of headers and of parameters in URLs, these mean that the value is a secret."""
+
 _LARGEST_PORT = 65535
 
 
@@ -41,9 +44,7 @@ DURATION = Kind("duration", "a duration such as 250ms, 30s, 5m or 1h, or a numbe
 SIZE = Kind("size", "a size such as 64KiB or 16MiB, or a number of bytes")
 NAME = Kind("name", "letters, digits, '.', '_' and '-', starting with a letter or digit, as in my-model")
 LISTEN = Kind("address", "an address such as 127.0.0.1:50051, [::1]:50051 or unix:/run/paceline.sock")
-URL = Kind(
-    "URL", "the URL before /chat/completions, as in https://api.openai.com/v1, without credentials or query"
-)
+URL = Kind("URL", "the URL before /chat/completions, as in https://api.openai.com/v1")
 FAILURE_CLASS = Kind("failure class", f"one of {', '.join(member.name for member in FailureClass)}")
 PATTERN = Kind("regular expression", "a regular expression in quotes, as in 'try again in \\d+s'")
 HEADER = Kind("header name", "the name of an HTTP header, as in X-Team")
@@ -69,7 +70,8 @@ def parse_duration(given: object) -> timedelta:
 def write_duration(duration: timedelta) -> str:
     """The shortest exact form."""
     if duration % timedelta(seconds=1):
-        return f"{duration / timedelta(milliseconds=1):g}ms"
+        milliseconds, microseconds = divmod(duration // timedelta(microseconds=1), 1000)
+        return f"{milliseconds}.{microseconds:03}ms" if microseconds else f"{milliseconds}ms"
     seconds = duration // timedelta(seconds=1)
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0:
@@ -110,7 +112,7 @@ def _positive(duration: timedelta) -> timedelta:
 
 
 def _name(given: str) -> str:
-    if not _NAME.fullmatch(given):
+    if not NAME_PATTERN.fullmatch(given):
         raise refusal("this is not a valid name", f"use {NAME.expected}")
     return given
 
@@ -135,13 +137,12 @@ def _url(given: str) -> str:
         usable = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port or 1) > 0
     except ValueError:
         usable = False
-    if not usable or not given.isascii() or not given.isprintable() or " " in given:
+    else:
+        parameters = url.query.lower().split("&")
+        if url.username is not None or any(word in text for word in CREDENTIAL_WORDS for text in parameters):
+            raise refusal("the URL holds credentials", "give them as key or headers, by reference")
+    if not usable or not given.isascii() or not given.isprintable() or " " in given or "#" in given:
         raise refusal("this is not a usable URL", f"write {URL.expected}")
-    if "@" in given or "?" in given or "#" in given:
-        raise refusal(
-            "the URL holds credentials, a query or a fragment",
-            "give credentials as key or headers, by reference",
-        )
     return given.rstrip("/")
 
 

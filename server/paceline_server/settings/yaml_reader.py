@@ -26,7 +26,8 @@ MAXIMUM_DIGIT_COUNT = 18
 """Beyond any setting, and within what every later conversion takes."""
 
 _TAG = "tag:yaml.org,2002:"
-_QUOTED = re.compile(r"'[^']{4,}'|\"[^\"]{4,}\"")
+_QUOTED = re.compile(r"""'[^' <]{4,}'|"[^" <]{4,}\"""")
+"""Words of the text in PyYAML's messages; single characters and the names of tokens may stay."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,47 @@
+"""The documentation has every setting as the schema does, and the example is a configuration that works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paceline_server.app import load_checked
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.settings.reference import rows
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+EXAMPLE = ROOT / "examples" / "paceline.yaml"
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    """The tables of the page are the schema's, row by row; a failure shows the rows to paste."""
+    _, _, settings = PAGE.partition("## All settings")
+    documented = [line for line in settings.splitlines() if line.startswith("| `")]
+    assert sorted(documented) == sorted(str(row) for row in rows())
+
+
+def test_every_setting_says_what_it_means() -> None:
+    """A setting without a meaning, a kind or a place is not documented."""
+    assert [row for row in rows() if not row.meaning or not row.kind] == []
+
+
+def test_every_failure_class_is_documented() -> None:
+    """What a classify rule may say is on the page."""
+    assert [member.name for member in FailureClass if f"`{member.name}`" not in PAGE] == []
+
+
+def test_the_example_is_a_whole_configuration() -> None:
+    """The example passes every check, the names of its models included (S5)."""
+    settings = load_checked(EXAMPLE, {"OPENAI_API_KEY": "one", "GROQ_API_KEY": "two"}).settings
+    assert sorted(settings.providers) == ["groq", "local", "openai", "simulated"]
+    assert settings.models["cheap"].specs == ("groq/llama-3.3-70b-versatile", "openai/gpt-4o-mini")
+
+
+@pytest.mark.parametrize(
+    "section", ["tls", "call", "drain", "attempts", "health", "retry_budget", "log", "models"]
+)
+def test_the_example_shows_every_section(section: str) -> None:
+    """Who starts from the example finds each section in it."""
+    assert f"\n{section}:" in EXAMPLE.read_text("utf-8").replace("# ", "")
