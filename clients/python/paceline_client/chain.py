@@ -23,6 +23,7 @@ from paceline.v1.completion_pb2 import (
     Role,
     Text,
 )
+from paceline_client.connect import Channel
 from paceline_client.errors import UnfinishedStream, typed_errors
 from paceline_client.stream import ResponseStream
 
@@ -51,7 +52,7 @@ def chain_request(
 
 
 async def chain(
-    channel: grpc.aio.Channel, request: ChainRequest, *, time_limit: timedelta | None = None
+    channel: Channel, request: ChainRequest, *, time_limit: timedelta | None = None
 ) -> ChainResponse:
     """Ask for the whole answer.
 
@@ -66,7 +67,7 @@ async def chain(
 
 
 def stream_chain(
-    channel: grpc.aio.Channel, request: ChainRequest, *, time_limit: timedelta | None = None
+    channel: Channel, request: ChainRequest, *, time_limit: timedelta | None = None
 ) -> ChainEvents:
     """Ask for the answer as the model writes.
 

@@ -9,9 +9,12 @@ import ipaddress
 import json
 import re
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 import grpc.aio
+
+Channel: TypeAlias = grpc.aio.Channel
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 MAXIMUM_MESSAGE_BYTES = 32 * 2**20
@@ -29,7 +32,7 @@ def connect(
     tls: bool = False,
     tls_roots: Path | None = None,
     retry: bool = True,
-) -> grpc.aio.Channel:
+) -> Channel:
     """Open a channel; it connects with its first call. Close it, or use it as an async context.
 
     Args:

@@ -68,6 +68,7 @@ class CallFailed(PacelineError):
         pushback: The word to gRPC's own retries; negative means that they must not try again.
         call_failure: What was tried and what it cost, if the call had been admitted.
         call_id: The call, by which the audit and the logs know it. Empty: it did not reach a gateway.
+        begun: A stream had given something before it failed.
     """
 
     code: grpc.StatusCode
@@ -79,6 +80,7 @@ class CallFailed(PacelineError):
     pushback: timedelta | None = None
     call_failure: errors_pb2.CallFailure | None = None
     call_id: str = ""
+    begun: bool = False
 
     def __str__(self) -> str:
         return f"{self.reason or self.code.name}: {self.message}"
@@ -86,10 +88,11 @@ class CallFailed(PacelineError):
     @property
     def unreachable(self) -> bool:
         """Whether no gateway was there to answer."""
-        return self.code is grpc.StatusCode.UNAVAILABLE and not self.reason and not self.call_id
+        told = self.reason or self.call_id or self.begun
+        return self.code is grpc.StatusCode.UNAVAILABLE and not told
 
 
-def call_failed(error: grpc.aio.AioRpcError) -> CallFailed:
+def call_failed(error: grpc.aio.AioRpcError, *, begun: bool = False) -> CallFailed:
     """The typed form of `error`. Details that cannot be read are left out."""
     trailers = dict(error.trailing_metadata() or ())
     details = _details(trailers.get(_DETAILS_KEY))
@@ -105,6 +108,7 @@ def call_failed(error: grpc.aio.AioRpcError) -> CallFailed:
         pushback=_pushback(trailers.get(_PUSHBACK_KEY)),
         call_failure=_first(details, errors_pb2.CallFailure),
         call_id=_text(trailers.get(CALL_ID_KEY)),
+        begun=begun,
     )
 
 

@@ -6,6 +6,7 @@ of the answer. Knows no channel; whether the stream ended well is asked elsewher
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from paceline.v1.chain_pb2 import StreamChainResponse
@@ -113,6 +114,6 @@ class _GrowingPart:
         return part
 
 
-def text_of(parts: list[Part]) -> str:
+def text_of(parts: Iterable[Part]) -> str:
     """The texts of all text parts, one after the other."""
     return "".join(part.text.text for part in parts if part.WhichOneof("kind") == "text")

@@ -6,9 +6,9 @@ from datetime import timedelta
 from enum import Enum
 
 import grpc
-import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from paceline_client.connect import Channel
 from paceline_client.errors import CallFailed, typed_errors
 from paceline_client.stream import ResponseStream
 
@@ -25,7 +25,7 @@ class ServingStatus(Enum):
 
 
 async def check_health(
-    channel: grpc.aio.Channel, service: str = "", *, time_limit: timedelta = TIME_LIMIT
+    channel: Channel, service: str = "", *, time_limit: timedelta = TIME_LIMIT
 ) -> ServingStatus:
     """Ask once. The service "" is the whole gateway; one that it does not have is SERVICE_UNKNOWN.
 
@@ -47,7 +47,7 @@ async def check_health(
     return _status(response)
 
 
-def watch_health(channel: grpc.aio.Channel, service: str = "") -> ResponseStream[ServingStatus]:
+def watch_health(channel: Channel, service: str = "") -> ResponseStream[ServingStatus]:
     """The status now, then each change of it, without end."""
     watch = channel.unary_stream(
         "/grpc.health.v1.Health/Watch",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from paceline.v1.chain_pb2 import ChainRequest, ChainResponse, StreamChainResponse
 from paceline.v1.completion_pb2 import Attempt, Completion, Part, Target, Usage
+from paceline.v1.errors_pb2 import CallFailure
 from paceline.v1.targets_pb2 import (
     ListModelsResponse,
+    ListTargetsResponse,
     ModelEntry,
     TargetChange,
     TargetPrice,
@@ -15,10 +17,12 @@ from paceline.v1.targets_pb2 import (
 
 __all__ = [
     "Attempt",
+    "CallFailure",
     "ChainRequest",
     "ChainResponse",
     "Completion",
     "ListModelsResponse",
+    "ListTargetsResponse",
     "ModelEntry",
     "Part",
     "StreamChainResponse",

@@ -30,6 +30,7 @@ class ResponseStream(AsyncIterator[R_co], Generic[R_co]):
     def __init__(self, call: grpc.aio.UnaryStreamCall[Any, R_co]) -> None:
         self._call = call
         self._responses = aiter(call)
+        self._begun = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,9 +45,11 @@ class ResponseStream(AsyncIterator[R_co], Generic[R_co]):
 
     async def __anext__(self) -> R_co:
         try:
-            return await anext(self._responses)
+            response = await anext(self._responses)
         except grpc.aio.AioRpcError as error:
-            raise call_failed(error) from error
+            raise call_failed(error, begun=self._begun) from error
+        self._begun = True
+        return response
 
     def cancel(self) -> None:
         """End the call now; does nothing to one that has ended."""

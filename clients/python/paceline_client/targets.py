@@ -6,8 +6,8 @@ Follows page tokens, so that lists come whole. Raises the typed errors of `error
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TypeVar
 
-import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
 from paceline.v1.completion_pb2 import Target
@@ -16,6 +16,7 @@ from paceline.v1.targets_pb2 import (
     ListModelsRequest,
     ListModelsResponse,
     ListTargetsRequest,
+    ListTargetsResponse,
     TargetStatus,
     UnbenchTargetRequest,
     UnbenchTargetResponse,
@@ -23,38 +24,40 @@ from paceline.v1.targets_pb2 import (
     WatchTargetsResponse,
 )
 from paceline.v1.targets_pb2_grpc import TargetServiceStub
+from paceline_client.connect import Channel
 from paceline_client.errors import typed_errors
 from paceline_client.stream import ResponseStream
+
+P = TypeVar("P", ListModelsResponse, ListTargetsResponse)
 
 TIMEOUT_SECONDS = 20.0
 """For each call that only reads or changes state; no model is asked, so longer means that it hangs."""
 
 
-async def list_targets(channel: grpc.aio.Channel, *, provider: str = "") -> list[TargetStatus]:
-    """All targets, or those of one provider, with their health.
+async def list_targets(channel: Channel, *, provider: str = "") -> ListTargetsResponse:
+    """All targets, or those of one provider, on one page, with their health.
 
     Raises:
         CallFailed: They cannot be listed.
     """
     stub = TargetServiceStub(channel)
-    request = ListTargetsRequest(provider=provider)
-    targets: list[TargetStatus] = []
+    whole = ListTargetsResponse()
     with typed_errors():
         while True:
+            request = ListTargetsRequest(provider=provider, page_token=whole.next_page_token)
             page = await stub.ListTargets(request, timeout=TIMEOUT_SECONDS)
-            targets.extend(page.targets)
+            _append(whole, page)
             if not page.next_page_token:
-                return targets
-            request.page_token = page.next_page_token
+                return whole
 
 
-def watch_targets(channel: grpc.aio.Channel, *, provider: str = "") -> ResponseStream[WatchTargetsResponse]:
+def watch_targets(channel: Channel, *, provider: str = "") -> ResponseStream[WatchTargetsResponse]:
     """A snapshot of the targets, then every change, without end."""
     return ResponseStream(TargetServiceStub(channel).WatchTargets(WatchTargetsRequest(provider=provider)))
 
 
 async def bench_target(
-    channel: grpc.aio.Channel, target: Target, *, duration: timedelta | None = None, reason: str = ""
+    channel: Channel, target: Target, *, duration: timedelta | None = None, reason: str = ""
 ) -> TargetStatus:
     """Take a target out of use, or with an empty model its whole provider; None is the longest bench.
 
@@ -67,7 +70,7 @@ async def bench_target(
     return response.status
 
 
-async def unbench_target(channel: grpc.aio.Channel, target: Target) -> UnbenchTargetResponse:
+async def unbench_target(channel: Channel, target: Target) -> UnbenchTargetResponse:
     """End the benches of a target, or with an empty model those of the provider itself.
 
     Raises:
@@ -79,7 +82,7 @@ async def unbench_target(channel: grpc.aio.Channel, target: Target) -> UnbenchTa
         )
 
 
-async def list_models(channel: grpc.aio.Channel) -> ListModelsResponse:
+async def list_models(channel: Channel) -> ListModelsResponse:
     """All names that the caller may use, on one page, with the default model.
 
     Raises:
@@ -91,11 +94,15 @@ async def list_models(channel: grpc.aio.Channel) -> ListModelsResponse:
         while True:
             request = ListModelsRequest(page_token=whole.next_page_token)
             page = await stub.ListModels(request, timeout=TIMEOUT_SECONDS)
-            # MergeFrom would keep the token of the page before where the last one has none.
-            whole.ClearField("next_page_token")
-            whole.MergeFrom(page)
+            _append(whole, page)
             if not page.next_page_token:
                 return whole
+
+
+def _append(whole: P, page: P) -> None:
+    # Merging would keep the token of the page before where the last one has none.
+    whole.ClearField("next_page_token")
+    whole.MergeFrom(page)
 
 
 def _duration(duration: timedelta | None) -> Duration | None:

@@ -31,7 +31,8 @@ async def test_all_pages_of_targets_are_read() -> None:
     gateway = FakeGateway(pages=pages)
     with serving(gateway) as address:
         async with connect(address) as channel:
-            assert await list_targets(channel, provider="p") == statuses
+            targets = await list_targets(channel, provider="p")
+    assert targets == ListTargetsResponse(targets=statuses)
     assert [request.provider for request in gateway.requests] == ["p", "p"]
 
 

@@ -1,0 +1,82 @@
+"""`paceline config`: judges a configuration without starting anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from paceline_server import app
+from paceline_server.cli.exits import OK, UNUSABLE, epilog
+from paceline_server.settings.problem import ConfigurationError, Problem, written
+from paceline_server.settings.schema import redacted
+
+
+@click.group()
+def config() -> None:
+    """Check a configuration."""
+
+
+@config.command(
+    epilog=epilog(
+        "paceline config check paceline.yaml",
+        "paceline config check paceline.yaml --json | jq '.problems[].message'",
+    )
+)
+@click.argument("file", required=False, type=click.Path(path_type=Path), envvar="PACELINE_CONFIG")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(file: Path | None, *, as_json: bool) -> int:
+    """Check FILE together with the environment, as a start would.
+
+    Without FILE it is the file that PACELINE_CONFIG names, else the defaults.
+    Every problem is told, each with its place and what to write instead. Secrets
+    are never shown.
+    """
+    try:
+        settings = redacted(app.load_checked(file, os.environ).settings)
+    except ConfigurationError as error:
+        _show_problems(error.problems, as_json=as_json)
+        return UNUSABLE
+    if as_json:
+        click.echo(json.dumps({"valid": True, "settings": settings}, ensure_ascii=False))
+    else:
+        for line in _summary(str(file or "the default configuration"), settings):
+            click.echo(line)
+    return OK
+
+
+def _show_problems(problems: tuple[Problem, ...], *, as_json: bool) -> None:
+    if as_json:
+        found = [_as_data(problem) for problem in problems]
+        click.echo(json.dumps({"valid": False, "problems": found}, ensure_ascii=False))
+        return
+    for problem in problems:
+        click.echo(str(problem), err=True)
+    count = len(problems)
+    click.echo(f"{count} problem{'' if count == 1 else 's'}; nothing was started", err=True)
+
+
+def _as_data(problem: Problem) -> dict[str, Any]:
+    return {
+        "source": problem.place.source,
+        "line": problem.place.line or None,
+        "column": problem.place.column or None,
+        "setting": written(problem.path),
+        "message": problem.message,
+        "remedy": problem.remedy,
+    }
+
+
+def _summary(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{name} is valid"
+    yield f"listens on {settings['listen']}{' with TLS' if settings.get('tls') else ''}"
+    for provider, given in settings["providers"].items():
+        yield f"provider {provider}: {given['format']}"
+    for model, given in settings["models"].items():
+        yield f"model {model}: {given.get('alias') or ' then '.join(given['chain'])}"
+    if settings.get("default_model"):
+        yield f"default model: {settings['default_model']}"
