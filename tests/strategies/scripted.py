@@ -229,6 +229,8 @@ class ScriptedStream:
         if not self._recorded.closed:
             self._recorded.closed = True
             self._recorded.ended_at = asyncio.get_running_loop().time()
+            # Closing a real connection may wait, and be cancelled then.
+            await asyncio.sleep(0)
 
 
 async def _play_all(steps: Sequence[Step]) -> None:

@@ -229,6 +229,12 @@ class World:
         self._check(outcome)
         return outcome
 
+    async def stream_beside(self, **options: object) -> Outcome:
+        """Stream one call while others run, whose connections and probes may be out."""
+        outcome = Outcome(self.call(**options), Client())  # type: ignore[arg-type]
+        await _settle(outcome, engine.stream(outcome.call, self.chain(), outcome.client, now=self.health.now))
+        return outcome
+
     async def complete_beside(self) -> Outcome:
         """Make one unary call while others run, whose connections and probes may be out."""
         outcome = Outcome(self.call(), Client())

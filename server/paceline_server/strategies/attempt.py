@@ -54,7 +54,12 @@ def clocks(call: Call, turn: Turn, profile: Profile, config: AttemptConfig, now:
 
 @dataclass(slots=True)
 class AttemptRun:
-    """One attempt under way; until it is `sent` it cannot have cost anything."""
+    """One attempt under way.
+
+    Attributes:
+        sent: Until then it cannot have cost anything.
+        told: What the provider said that it used; None until it has ended the answer, or if it says nothing.
+    """
 
     call: Call
     target: Target
@@ -64,6 +69,7 @@ class AttemptRun:
     try_number: int
     started_at: float
     sent: bool = False
+    told: Usage | None = None
     first_content_at: float | None = None
     fold: Fold = field(default_factory=Fold)
 
@@ -97,7 +103,7 @@ class AttemptRun:
 
     def cancelled(self) -> Attempt:
         """Book the attempt as cancelled, with what it is estimated to have cost."""
-        billed_on = self.sent and self.profile.bills_after_cancel
+        billed_on = self.sent and self.told is None and self.profile.bills_after_cancel
         attempt = self._end(
             AttemptOutcome.CANCELLED, usage=self._usage_seen(reached=self.sent, billed_on=billed_on)
         )
@@ -109,6 +115,7 @@ class AttemptRun:
         Raises:
             AttemptFailure: It was filtered before any content (rule A2).
         """
+        self.told = ending.usage
         if ending.finish_reason is FinishReason.CONTENT_FILTER and not parts:
             raise AttemptFailure(
                 FailureClass.CONTENT_FILTERED,
@@ -132,6 +139,8 @@ class AttemptRun:
     def _usage_seen(self, *, reached: bool, billed_on: bool = False) -> Usage | None:
         if not reached:
             return None
+        if self.told is not None:
+            return priced(self.told, self.profile.price)
         usage = self._estimated(self.fold.character_count)
         limit = self.call.prompt.config.max_output_token_count
         if billed_on and limit is not None:

@@ -1,0 +1,325 @@
+"""Cancelling a call at every one of its awaits: nothing is left open, out, or booked twice (A4, A6, H2).
+
+Virtual time makes a call's steps the same each time, so a call is run once to count them and then again for
+each step, cancelled there: in one round when the step has begun to wait, in the other when what it waits
+for has come and the task is only about to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from paceline_server.completion.answer import Completion, FinishReason
+from paceline_server.completion.attempt import AttemptOutcome, FailureClass
+from paceline_server.completion.errors import CallFailed
+from paceline_server.completion.usage import Price, UsageState
+from paceline_server.health.budget import BudgetConfig
+from paceline_server.providers.base import Provider
+from paceline_server.providers.profile import Profile
+from paceline_server.providers.simulated import SimulatedProvider
+from paceline_server.providers.simulated_pace import Fixed
+from paceline_server.providers.simulated_script import Cut, Fail, Ok, Stall
+from paceline_server.providers.simulated_settings import SimulatedModel
+from paceline_server.strategies import engine
+from paceline_server.strategies.call import Call, ChainOptions, Recovery
+from paceline_server.strategies.chain import Chain
+from tests.strategies.scripted import (
+    PING,
+    USED,
+    End,
+    Script,
+    Wait,
+    breaks,
+    hangs,
+    refuses,
+    says,
+    stalls,
+    text,
+)
+from tests.strategies.world import PROMPT, Client, World
+from tests.virtual_time import now, run_virtual, virtual_time
+
+BUDGET = BudgetConfig(share_of_calls=0.0, per_second=8.0, burst=8.0)
+PRICED = Profile(price=Price(1000, 2000))
+
+
+@dataclass(slots=True)
+class Stepper:
+    """A coroutine, step by step: counts how often it waits, and cancels its task at one of those times.
+
+    Attributes:
+        at: The wait to cancel at; None only counts.
+        late: Cancel when what is waited for has come, before the task goes on; else when the wait begins.
+    """
+
+    coroutine: Coroutine[Any, Any, Completion]
+    at: int | None = None
+    late: bool = False
+    count: int = 0
+
+    def __await__(self) -> Generator[Any, Any, Completion]:
+        """Pass every wait on to the loop, and look at each."""
+        step: Callable[[], Any] = partial(self.coroutine.send, None)
+        while True:
+            try:
+                waited_for = step()
+            except StopIteration as stop:
+                answer: Completion = stop.value
+                return answer
+            if self.count == self.at:
+                self._cancel(waited_for)
+            self.count += 1
+            step = partial(self.coroutine.send, None)
+            try:
+                yield waited_for
+            except BaseException as error:  # noqa: BLE001 - whatever the loop throws in is for the coroutine
+                step = partial(self.coroutine.throw, error)
+
+    def _cancel(self, waited_for: asyncio.Future[Any] | None) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if self.late and waited_for is not None:
+            waited_for.add_done_callback(lambda _future: task.cancel())
+        else:
+            asyncio.get_running_loop().call_soon(task.cancel)
+
+
+PLAIN = ChainOptions()
+HOLD = ChainOptions(recovery=Recovery.HOLD)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A call with a course of its own."""
+
+    scripts: dict[str, Script | list[Script]]
+    benched: tuple[str, ...] = ()
+    options: ChainOptions = PLAIN
+    unary: bool = False
+
+    def world(self) -> World:
+        """The world of the scene, with all that is benched."""
+        priced = dict.fromkeys(self.scripts, PRICED)
+        world = World(self.scripts, budget=BUDGET, profiles=priced)
+        for name in self.benched:
+            world.bench(name)
+        return world
+
+
+SCENES = {
+    "an answer": Scene({"a/x": says("one ", "two ", "three", every=1.0, first=1.0)}),
+    "comments": Scene({"a/x": Script((PING, Wait(1.0), PING, Wait(1.0), *text("one"), End()))}),
+    "a retry": Scene({"a/x": [refuses(after=1.0), says("one", first=1.0)], "b/y": says("two")}),
+    "a waiting probe": Scene(
+        {"a/x": [refuses(FailureClass.RATE_LIMITED, retry_after=2.0), says("one", "two", every=1.0)]}
+    ),
+    "a failover": Scene(
+        {"a/x": refuses(), "b/y": refuses(FailureClass.QUOTA), "c/z": says("three", first=1.0)}
+    ),
+    "a restart": Scene({"a/x": breaks("one", "two"), "b/y": says("three", "four", every=1.0)}),
+    "a restart on itself": Scene({"a/x": [breaks("one"), says("two", every=1.0)]}),
+    "a hold": Scene({"a/x": breaks("one"), "b/y": says("two", "three", every=1.0)}, options=HOLD),
+    "a skip": Scene({"a/x": says("one"), "b/y": says("two", first=1.0)}, benched=("a/x",)),
+    "a last resort": Scene({"a/x": says("one", "two", every=1.0, first=1.0)}, benched=("a/x",)),
+    "a failing last resort": Scene({"a/x": refuses(after=1.0)}, benched=("a/x",)),
+    "silences": Scene({"a/x": hangs(), "b/y": stalls("one"), "c/z": says("two")}),
+    "exhaustion": Scene(
+        {"a/x": refuses(), "b/y": refuses(FailureClass.CONTEXT_TOO_LONG), "c/z": breaks("one")}
+    ),
+    "a unary answer": Scene({"a/x": says("one", first=1.0)}, unary=True),
+    "a unary failover": Scene({"a/x": refuses(after=1.0), "b/y": says("two", first=1.0)}, unary=True),
+    "a unary last resort": Scene({"a/x": says("one", first=1.0)}, benched=("a/x",), unary=True),
+    "a unary silence": Scene({"a/x": hangs(), "b/y": says("two", first=1.0)}, unary=True),
+}
+
+
+async def run(scene: Scene, *, at: int | None, late: bool) -> int:
+    """Run a scene, cancelled at a step; returns how many steps it took."""
+    world = scene.world()
+    failed_before = world.penalised
+    call = world.call()
+    call.options = scene.options
+    client = Client()
+    answer = (
+        engine.complete(call, world.chain(), now=world.health.now)
+        if scene.unary
+        else engine.stream(call, world.chain(), client, now=world.health.now)
+    )
+    stepper = Stepper(answer, at, late)
+
+    async def follow() -> Completion:
+        return await stepper
+
+    task = asyncio.create_task(follow())
+    await asyncio.wait([task])
+
+    if at is None:
+        assert not task.cancelled()
+        task.exception()
+        return stepper.count
+    assert task.cancelled(), f"a cancellation at step {at} was swallowed"
+    check_left_behind(world, call, client, failed_before)
+    return stepper.count
+
+
+def check_left_behind(world: World, call: Call, client: Client, failed_before: set[str]) -> None:
+    """Hold what a cancelled call left to the rules."""
+    assert world.open_count == 0, "a connection was left open (A6)"
+    assert world.probes_out == [], "a probe was left out (H2)"
+    sent = [attempt for attempt in call.record.attempts if attempt.outcome is not AttemptOutcome.SKIPPED]
+    assert len(sent) == call.record.started_count, "an attempt was not booked exactly once (A6)"
+    assert len({attempt.index for attempt in call.record.attempts}) == len(call.record.attempts)
+    assert set(client.running) <= {attempt.index for attempt in sent}
+    for attempt in client.running.values():
+        (booked,) = (one for one in sent if one.index == attempt.index)
+        assert booked is sent[-1], "only the last attempt can have been under way"
+    cancelled = [attempt for attempt in sent if attempt.outcome is AttemptOutcome.CANCELLED]
+    assert len(cancelled) <= 1
+    reached = len(world.calls)
+    unsent = [attempt for attempt in cancelled if attempt.usage is None]
+    assert len(sent) - len(unsent) == reached, "what was sent is booked with what it used, nothing else (A6)"
+    for attempt in cancelled:
+        if attempt.usage is not None:
+            assert attempt.usage.state is not UsageState.UNKNOWN
+            assert attempt.usage.cost_nano_usd is not None
+    blamed = {str(attempt.target) for attempt in sent if attempt.failure_class is not None}
+    blamed |= {attempt.target.provider for attempt in sent if attempt.failure_class is FailureClass.QUOTA}
+    # A target that answered to the end and whose probe succeeded ramps up, which `penalised` shows, too.
+    answered = {str(attempt.target) for attempt in sent if attempt.outcome is AttemptOutcome.SUCCEEDED}
+    assert world.penalised <= blamed | failed_before | answered, (
+        "somebody was blamed for the caller's end (A4)"
+    )
+    additional = max(0, call.record.started_count - 1)
+    remaining = 0
+    while world.budget.spend():
+        remaining += 1
+    assert 8 - additional <= remaining <= 8, "the fleet's budget paid for something else (C6)"
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("name", SCENES)
+def test_a_call_can_be_cancelled_at_every_await(name: str, *, late: bool) -> None:
+    """A4, A6, H2: closed, returned, booked once as cancelled with its usage, and nobody blamed."""
+    scene = SCENES[name]
+    count = run_virtual(lambda: run(scene, at=None, late=late))
+    assert count >= 1
+
+    for at in range(count):
+        run_virtual(partial(run, scene, at=at, late=late))
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_deadline_at_any_moment_leaves_nothing_behind(name: str) -> None:
+    """A4, A6: the caller's deadline, wherever it falls, is a cancellation like any other."""
+    scene = SCENES[name]
+
+    async def limited(within: float) -> None:
+        world = scene.world()
+        failed_before = world.penalised
+        call = world.call(within=within)
+        call.options = scene.options
+        client = Client()
+        try:
+            if scene.unary:
+                await engine.complete(call, world.chain(), now=world.health.now)
+            else:
+                await engine.stream(call, world.chain(), client, now=world.health.now)
+        except CallFailed:
+            pass
+        assert now() <= within
+        check_left_behind(world, call, client, failed_before)
+
+    for tenths in range(1, 60):
+        run_virtual(partial(limited, tenths / 10 + 0.05))
+
+
+SIMULATED = {
+    "an answer": (Ok(),),
+    "a failure": (Fail(), Ok()),
+    "a cut": (Cut(3), Ok()),
+    "a stall": (Stall(3), Ok()),
+    "a hang": (Stall(before_headers=True), Ok()),
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("name", SIMULATED)
+def test_the_simulated_provider_is_left_clean_too(name: str, *, late: bool) -> None:
+    """A6: every await of a call to the simulated provider, streamed and whole."""
+    steps = SIMULATED[name]
+
+    async def simulated(*, at: int | None, unary: bool) -> int:
+        world = World({"a/x": says("unused")}, budget=BUDGET)
+        model = SimulatedModel(
+            answer="one two three four five",
+            first_content=Fixed(1.0),
+            token_interval=Fixed(1.0),
+            script=steps,
+        )
+        provider = SimulatedProvider("a", {"x": model, "y": SimulatedModel()}, seed=1)
+        checked: Provider = provider
+        chain = Chain([world.model(target, checked) for target in ("a/x", "a/y")], world.config)
+        call = Call("call", PROMPT, 0.0, 300.0)
+        client = Client()
+        answer = engine.complete(call, chain) if unary else engine.stream(call, chain, client)
+        stepper = Stepper(answer, at, late)
+
+        async def follow() -> Completion:
+            return await stepper
+
+        task = asyncio.create_task(follow())
+        await asyncio.wait([task])
+        assert task.cancelled() == (at is not None)
+        assert at is not None or task.exception() is None
+        assert provider.open_stream_count == 0
+        assert provider.running_unary_call_count == 0
+        assert world.probes_out == []
+        return stepper.count
+
+    for unary in (True, False):
+        count = run_virtual(partial(simulated, at=None, unary=unary))
+        for at in range(count):
+            run_virtual(partial(simulated, at=at, unary=unary))
+
+
+@virtual_time
+async def test_a_cancelled_attempt_is_billed_to_its_limit_where_the_provider_bills_on() -> None:
+    """A6: from what was seen, and from whether this provider goes on billing."""
+    stopping = World({"a/x": stalls("x" * 40)})
+    billing = World({"a/x": stalls("x" * 40)}, profiles={"a/x": Profile(bills_after_cancel=True)})
+
+    first = await stopping.stream(within=5.0)
+    second = await billing.stream(within=5.0)
+
+    (stopped,), (billed,) = first.attempts, second.attempts
+    assert (stopped.outcome, stopped.billed_after_cancel) == (AttemptOutcome.CANCELLED, False)
+    assert billed.billed_after_cancel
+    assert stopped.usage is not None
+    assert stopped.usage.output_token_count == 10
+
+
+@virtual_time
+async def test_what_the_provider_told_is_booked_though_the_answer_came_to_nothing() -> None:
+    """K4, A6: a whole answer is billed as told, if its caller left at the last moment or it was filtered."""
+    world = World({"a/x": says("one"), "b/y": Script((End(FinishReason.CONTENT_FILTER),))})
+    counted = Stepper(engine.stream(world.call(), world.chain("a/x"), Client()))
+    await counted
+    call = world.call()
+
+    async def follow() -> Completion:
+        # The last two waits are the closing of the connection and the telling of the end.
+        return await Stepper(engine.stream(call, world.chain("a/x"), Client()), counted.count - 2)
+
+    await asyncio.wait([asyncio.create_task(follow())])
+    filtered = await world.stream(world.chain("b/y"))
+
+    (cancelled,) = call.record.attempts
+    (refused,) = filtered.attempts
+    assert cancelled.outcome is AttemptOutcome.CANCELLED
+    assert cancelled.usage == refused.usage == USED
