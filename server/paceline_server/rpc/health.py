@@ -8,6 +8,7 @@ makes the process itself NOT_SERVING.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
@@ -22,6 +23,30 @@ LONGEST_WAIT = 3600.0
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+_MESSAGES: Any = health_pb2
+"""The types that come with the stubs do not know `List` yet."""
+
+
+class HealthRpc(HealthServicer):
+    """The stock servicer, and `List`, which it lacks."""
+
+    def __init__(self) -> None:
+        """Know no name yet."""
+        super().__init__()
+        self._statuses: dict[str, int] = {}
+
+    async def set(self, service: str, status: int) -> None:
+        """Set the status of a name, and tell those who watch it."""
+        self._statuses[service] = status
+        await super().set(service, status)
+
+    async def List(self, request: object, context: object) -> Any:
+        """All names with their statuses."""
+        statuses = {
+            name: health_pb2.HealthCheckResponse(status=status) for name, status in self._statuses.items()
+        }
+        return _MESSAGES.HealthListResponse(statuses=statuses)
 
 
 class HealthReporter:

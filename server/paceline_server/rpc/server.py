@@ -13,12 +13,11 @@ from typing import Any
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from paceline_server.routing.directory import Directory
 from paceline_server.rpc.chain import ChainRpc
-from paceline_server.rpc.health import HealthReporter
+from paceline_server.rpc.health import HealthReporter, HealthRpc
 from paceline_server.rpc.registration import generic_handlers, services
 from paceline_server.rpc.shell import Shell
 from paceline_server.rpc.targets import TargetRpc
@@ -69,7 +68,7 @@ class PacelineServer:
         self._options = options
         self._shell = Shell(maximum_deadline=options.maximum_deadline, observer=observer)
         self._server = grpc.aio.server(options=_channel_options(options))
-        self._health = HealthServicer()
+        self._health = HealthRpc()
         self._reporter = HealthReporter(self._health, directory)
         servicers: Mapping[str, object] = {
             "paceline.v1.ChainService": ChainRpc(assembly),
