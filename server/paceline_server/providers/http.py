@@ -120,7 +120,7 @@ class ProviderResponse:
                     http_status=self.status,
                 )
             whole = True
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise transport_failure(error, http_status=self.status) from error
         finally:
             if not whole:
@@ -188,7 +188,7 @@ async def send(
     """
     try:
         response = await transport.handle_async_request(request)
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise transport_failure(error) from error
 
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from functools import partial
+from io import BytesIO
 from typing import cast
 
 import aiohttp
@@ -29,6 +30,9 @@ MAX_HEADER_COUNT = 128
 
 _READ_BUFFER_BYTES = 64 * 1024
 """What one connection holds unread, about, before the provider is slowed."""
+
+_MAX_DIRECT_BYTES = 1024 * 1024
+"""Larger bodies are sent piece by piece, so that other calls are served in between."""
 
 _OUR_HEADERS_ONLY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
@@ -150,7 +154,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=[
                     (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw
                 ],
-                data=body or None,
+                data=BytesIO(body) if len(body) > _MAX_DIRECT_BYTES else body or None,
                 allow_redirects=False,
             )
         except tuple(_EXCEPTIONS) as error:
