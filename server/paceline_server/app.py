@@ -16,7 +16,7 @@ from typing import Any
 import uvloop
 
 from paceline_server.completion.answer import Target
-from paceline_server.completion.errors import PacelineError
+from paceline_server.completion.errors import ModelNotFound, PacelineError
 from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.machine import Record, TargetState
 from paceline_server.health.registry import HealthRegistry, Scope
@@ -163,16 +163,31 @@ class _HealthLog:
 
 
 def _check_names(names: Names) -> Iterable[Finding]:
-    """What the catalog says of each name and of the default."""
-    catalog = Catalog(_definitions(names.models), names.providers, (), names.default_model)
-    specs: list[tuple[SettingPath, str]] = [(("models", name), name) for name in names.models]
-    if names.default_model:
-        specs.append((("default_model",), names.default_model))
-    for path, spec in specs:
+    """What the catalog says of each spec of the configuration, at its own place."""
+    catalog = Catalog(_definitions(names.models), names.providers)
+    for path, spec in _specs(names):
         try:
             catalog.resolve(spec)
+        except ModelNotFound as error:
+            yield Finding(
+                path, error.message, "correct the spelling, or configure it below models or providers"
+            )
         except PacelineError as error:
-            yield Finding(path, error.message, "use configured names and providers, without circles")
+            yield Finding(
+                path,
+                error.message.removeprefix("model: "),
+                "write specs such as openai/gpt-4o-mini, or names",
+            )
+
+
+def _specs(names: Names) -> Iterable[tuple[SettingPath, str]]:
+    """Every spec of the configuration with the path of its setting."""
+    for name, model in names.models.items():
+        if model.alias is not None:
+            yield ("models", name), model.alias
+        yield from ((("models", name, "chain", index), spec) for index, spec in enumerate(model.chain or ()))
+    if names.default_model:
+        yield ("default_model",), names.default_model
 
 
 def _definitions(models: Mapping[str, ModelSettings]) -> dict[str, Definition]:
