@@ -145,10 +145,16 @@ def encode_attempt(attempt: Attempt) -> completion_pb2.Attempt:
     if attempt.failure_class is not None:
         wire.failure_class = enums.FAILURE_CLASS[attempt.failure_class]
         code = FAILURE_CODE[attempt.failure_class]
-        wire.status.CopyFrom(status_pb2.Status(code=code, message=attempt.message))
+        wire.status.CopyFrom(status_pb2.Status(code=code, message=encodable(attempt.message)))
     elif attempt.message:
-        wire.status.CopyFrom(status_pb2.Status(code=code_pb2.UNAVAILABLE, message=attempt.message))
+        message = encodable(attempt.message)
+        wire.status.CopyFrom(status_pb2.Status(code=code_pb2.UNAVAILABLE, message=message))
     return wire
+
+
+def encodable(text: str) -> str:
+    """A provider's words without halves of surrogate pairs, which no message can carry."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def duration(seconds: float) -> Duration:

@@ -25,7 +25,7 @@ from paceline_server.completion.errors import (
     Violation,
 )
 from paceline_server.rpc import enums
-from paceline_server.rpc.encoding import duration, encode_target, encode_usage
+from paceline_server.rpc.encoding import duration, encodable, encode_target, encode_usage
 from paceline_server.strategies.call import Call
 
 DOMAIN = "paceline"
@@ -99,11 +99,9 @@ def to_status(error: PacelineError, call_id: str, call: Call | None = None) -> R
 
 def cut(text: str, limit: int) -> str:
     """`text` in at most `limit` bytes of UTF-8, cut between characters."""
-    # A provider's words may hold half a surrogate pair, which no message can carry.
-    encoded = text.encode("utf-8", "replace")
-    if len(encoded) <= limit:
-        return encoded.decode()
-    return encoded[: limit - 3].decode("utf-8", "ignore") + "..."
+    text = encodable(text)
+    encoded = text.encode()
+    return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "..."
 
 
 def _details(error: PacelineError, call_id: str) -> Iterable[Message]:

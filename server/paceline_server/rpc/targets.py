@@ -13,7 +13,7 @@ from paceline_server.completion.errors import ErrorReason, Refused
 from paceline_server.routing.catalog import ModelKind
 from paceline_server.routing.directory import Directory, ModelStatus, TargetState, TargetStatus
 from paceline_server.rpc import enums
-from paceline_server.rpc.encoding import encode_target, timestamp
+from paceline_server.rpc.encoding import encodable, encode_target, timestamp
 from paceline_server.rpc.shell import DRAIN_PUSHBACK, Rpc, Shell
 from paceline_server.rpc.violations import Violations
 
@@ -171,7 +171,7 @@ def encode_status(status: TargetStatus) -> targets_pb2.TargetStatus:
     wire = targets_pb2.TargetStatus(
         target=encode_target(status.target),
         state=enums.TARGET_STATE[own.state],
-        reason=own.reason,
+        reason=encodable(own.reason),
         round_count=own.rounds,
         consecutive_failure_count=own.failures,
         benched_by_operator=own.by_operator,
@@ -230,7 +230,7 @@ def _provider_hold(status: TargetStatus) -> targets_pb2.ProviderHold:
     hold = targets_pb2.ProviderHold(
         name=status.provider_name,
         state=enums.TARGET_STATE[record.state],
-        reason=record.reason,
+        reason=encodable(record.reason),
         since_time=timestamp(record.since),
         benched_by_operator=record.by_operator,
     )
