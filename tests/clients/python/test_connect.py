@@ -118,6 +118,12 @@ def test_only_loopback_bypasses_a_proxy(address: str, *, loopback: bool) -> None
     assert (("grpc.enable_http_proxy", 0) in channel_options(address)) is loopback
 
 
+def test_pings_are_as_rare_as_servers_demand() -> None:
+    """A server hangs up on a client that pings more often than every five minutes while a model thinks."""
+    options = dict(channel_options("gateway.example:443"))
+    assert int(options["grpc.keepalive_time_ms"]) > 300_000
+
+
 def test_the_service_config_retries_unavailable_alone() -> None:
     """Nothing that may have cost money is ever sent twice by gRPC itself."""
     [method_config] = json.loads(service_config())["methodConfig"]
