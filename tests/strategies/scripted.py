@@ -140,12 +140,16 @@ class Recorded:
 
 @dataclass(slots=True)
 class ScriptedProvider:
-    """Plays the n-th script of a model at its n-th call; the last one is repeated."""
+    """Plays the n-th script of a model at its n-th call; the last one is repeated.
+
+    Attributes:
+        journal: The calls to all providers that share it, in their order.
+    """
 
     name: str
     scripts: Mapping[str, Sequence[Script]]
     profiles: Mapping[str, Profile] = field(default_factory=dict)
-    calls: list[Recorded] = field(default_factory=list)
+    journal: list[Recorded] = field(default_factory=list)
 
     def profile(self, model: str) -> Profile:
         """The profile that the test gave, or an empty one."""
@@ -153,12 +157,12 @@ class ScriptedProvider:
 
     def count(self, model: str) -> int:
         """How often `model` was called."""
-        return sum(call.target == f"{self.name}/{model}" for call in self.calls)
+        return sum(call.target == f"{self.name}/{model}" for call in self.journal)
 
     @property
     def open_count(self) -> int:
-        """How many calls hold their connection."""
-        return sum(not call.closed for call in self.calls)
+        """How many calls hold their connection, those of the providers that share the journal included."""
+        return sum(not call.closed for call in self.journal)
 
     async def complete(self, request: ProviderRequest) -> Answer:
         """Play the script to its end and give all at once."""
@@ -192,7 +196,7 @@ class ScriptedProvider:
         script = scripts[min(self.count(request.model), len(scripts) - 1)]
         now = asyncio.get_running_loop().time()
         recorded = Recorded(f"{self.name}/{request.model}", now, unary)
-        self.calls.append(recorded)
+        self.journal.append(recorded)
         return script, recorded
 
 

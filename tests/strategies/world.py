@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import (
@@ -44,6 +45,7 @@ EPOCH = 1_000_000.0
 PROMPT = Prompt((Message(Role.USER, (Part(Text("What is a gateway?")),)),))
 PLENTY = BudgetConfig(per_second=1000.0, burst=1000.0)
 NO_JITTER = HealthConfig(jitter=0.0)
+DEFAULTS = ChainOptions()
 
 
 def target_of(name: str) -> Target:
@@ -144,7 +146,11 @@ class Outcome:
 
 
 class World:
-    """Providers by name, and all that targets share."""
+    """Providers by name, and all that targets share.
+
+    Attributes:
+        calls: All calls to all providers, in the order of their starts.
+    """
 
     def __init__(
         self,
@@ -171,6 +177,7 @@ class World:
         self.budget = AttemptBudget(budget, now=time)
         self.surroundings = Surroundings(self.health, self.budget, self.config, random.Random(seed))
         self.providers: dict[str, ScriptedProvider] = {}
+        self.calls: list[Recorded] = []
         by_provider: dict[str, dict[str, Sequence[Script]]] = {}
         for name, script in scripts.items():
             target = target_of(name)
@@ -182,7 +189,7 @@ class World:
                 for name, profile in (profiles or {}).items()
                 if target_of(name).provider == provider
             }
-            self.providers[provider] = ScriptedProvider(provider, models, facts)
+            self.providers[provider] = ScriptedProvider(provider, models, facts, self.calls)
 
     def model(self, name: str, provider: Provider | None = None) -> TargetModel:
         """One target as a model."""
@@ -193,10 +200,10 @@ class World:
         """A chain of targets; without names all of them in their order."""
         return Chain([self.model(name) for name in names or self.names], self.config)
 
-    def call(self, *, within: float = 300.0, prompt: Prompt = PROMPT, **options: object) -> Call:
+    def call(self, options: ChainOptions = DEFAULTS, *, within: float = 300.0) -> Call:
         """A call that starts now."""
         now = asyncio.get_running_loop().time()
-        return Call("call", prompt, now, now + within, ChainOptions(**options))  # type: ignore[arg-type]
+        return Call("call", PROMPT, now, now + within, options)
 
     async def stream(
         self,
@@ -204,10 +211,11 @@ class World:
         *,
         call: Call | None = None,
         client: Client | None = None,
-        **options: object,
+        within: float = 300.0,
+        **options: Any,
     ) -> Outcome:
         """Stream one call to its end, and hold the whole to the contract."""
-        call = call or self.call(**options)  # type: ignore[arg-type]
+        call = call or self.call(ChainOptions(**options), within=within)
         client = client or Client()
         outcome = Outcome(call, client)
         model = model or self.chain()
@@ -220,18 +228,18 @@ class World:
         return outcome
 
     async def complete(
-        self, model: Model | None = None, *, call: Call | None = None, **options: object
+        self, model: Model | None = None, *, call: Call | None = None, within: float = 300.0, **options: Any
     ) -> Outcome:
         """Make one unary call to its end."""
-        call = call or self.call(**options)  # type: ignore[arg-type]
+        call = call or self.call(ChainOptions(**options), within=within)
         outcome = Outcome(call, Client())
         await _settle(outcome, engine.complete(call, model or self.chain(), now=self.health.now))
         self._check(outcome)
         return outcome
 
-    async def stream_beside(self, **options: object) -> Outcome:
+    async def stream_beside(self, **options: Any) -> Outcome:
         """Stream one call while others run, whose connections and probes may be out."""
-        outcome = Outcome(self.call(**options), Client())  # type: ignore[arg-type]
+        outcome = Outcome(self.call(ChainOptions(**options)), Client())
         await _settle(outcome, engine.stream(outcome.call, self.chain(), outcome.client, now=self.health.now))
         return outcome
 
@@ -242,12 +250,6 @@ class World:
         return outcome
 
     @property
-    def calls(self) -> list[Recorded]:
-        """All calls to all providers, in the order of their starts."""
-        calls = [call for provider in self.providers.values() for call in provider.calls]
-        return sorted(calls, key=lambda call: call.at)
-
-    @property
     def called(self) -> list[str]:
         """The targets that were called, in order."""
         return [call.target for call in self.calls]
@@ -255,7 +257,7 @@ class World:
     @property
     def open_count(self) -> int:
         """How many connections are held."""
-        return sum(provider.open_count for provider in self.providers.values())
+        return sum(not call.closed for call in self.calls)
 
     def record(self, name: str) -> Record:
         """The health of a target ("a/x") or of a provider ("a")."""
