@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline_server.completion.attempt import FailureClass
@@ -189,6 +189,7 @@ def test_a_key_that_is_named_as_such_is_not_repeated() -> None:
     assert "hunter2" not in redacted("Incorrect API key provided: hunter2. You can find yours at ...")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=5000))
 def test_messages_are_short_and_on_one_line(text: str) -> None:
     """S6: a provider's words cannot forge or flood a log."""
@@ -197,6 +198,7 @@ def test_messages_are_short_and_on_one_line(text: str) -> None:
     assert message.isprintable()
 
 
+@settings(deadline=None)
 @given(st.integers(300, 599), st.binary(max_size=200), st.text(max_size=20))
 def test_any_error_body_is_classed(status: int, body: bytes, header: str) -> None:
     """A3: an error that cannot be read is a failure like any other."""
@@ -234,6 +236,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_JSON)
 def test_any_json_error_is_classed(document: object) -> None:
     """A3: errors may have any shape."""

@@ -426,7 +426,7 @@ async def test_usage_is_what_the_provider_told(told: dict[str, Any], expected: U
 _STREAMS = [recording.body for recording in chat_recordings(OWN_RECORDINGS) if recording.streamed]
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(_STREAMS), st.data())
 def test_a_mutated_recording_is_an_answer_or_a_failure(stream: bytes, data: st.DataObject) -> None:
     """A2: whatever a provider sends, nothing but a failure comes of it."""
@@ -441,6 +441,7 @@ def test_a_mutated_recording_is_an_answer_or_a_failure(stream: bytes, data: st.D
     assert isinstance(answer, Answer)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_random_bytes_are_a_failure(noise: bytes) -> None:
     """A2: noise is neither an answer nor a crash, as an event or as a document."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline_server.providers.sse import EventTooLargeError, SseDecoder, SseEvent
@@ -43,12 +43,14 @@ def _cut(stream: bytes, places: list[int]) -> list[bytes]:
     return [stream[start:end] for start, end in zip([0, *ends], [*ends, len(stream)], strict=True)]
 
 
+@settings(deadline=None)
 @given(_STREAMS, st.lists(st.integers(min_value=0), max_size=20))
 def test_events_do_not_depend_on_how_the_stream_is_cut(stream: bytes, places: list[int]) -> None:
     """Wire rule 7: any split of the same bytes gives the same events."""
     assert _decoded(*_cut(stream, places)) == _decoded(stream)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=8), max_size=20))
 def test_any_bytes_are_decoded_without_an_error(chunks: list[bytes]) -> None:
     """A2: what a provider sends may be nonsense, and is then no event."""
