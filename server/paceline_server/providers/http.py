@@ -237,9 +237,13 @@ def transport_failure(error: httpx.RequestError, *, http_status: int = 0) -> Att
 
 
 def _inflater(headers: httpx.Headers) -> zlib._Decompress | None:
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding in {"", "identity"}:
-        return None
-    if encoding in {"gzip", "x-gzip", "deflate"}:
-        return zlib.decompressobj(_ANY_ZLIB_HEADER)
-    raise httpx.DecodingError("the answer has a content encoding that was not asked for")
+    # The raw headers: looking one up by its name decodes them all.
+    for name, value in headers.raw:
+        if name.lower() != b"content-encoding":
+            continue
+        encoding = value.strip().lower()
+        if encoding in {b"gzip", b"x-gzip", b"deflate"}:
+            return zlib.decompressobj(_ANY_ZLIB_HEADER)
+        if encoding not in {b"", b"identity"}:
+            raise httpx.DecodingError("the answer has a content encoding that was not asked for")
+    return None

@@ -7,6 +7,7 @@ written in `openai_request` and read in `openai_stream` and `openai_answer`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import httpx
 
@@ -27,6 +28,9 @@ from paceline_server.providers.sse import MAX_EVENT_BYTES
 _PATH = "/chat/completions"
 _USER_AGENT = "paceline"
 _OK_STATUSES = range(200, 300)
+
+KEPT_PROFILE_COUNT = 1024
+"""Profiles are asked for several times a call, and callers name the models."""
 
 
 class OpenAIProvider:
@@ -69,7 +73,7 @@ class OpenAIProvider:
         self._url = _endpoint(base_url)
         self._api_key = api_key
         self._transport = transport
-        self._profile_of = profile_of
+        self._profile_of = lru_cache(KEPT_PROFILE_COUNT)(profile_of)
         self._writer = RequestWriter(name, settings or OpenAISettings())
         self._classifier = FailureClassifier(OPENAI_FAILURES, configured=rules, secrets=self._secrets)
         self._key_header = key_header.lower()
