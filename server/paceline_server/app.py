@@ -176,7 +176,7 @@ def _check_names(names: Names) -> Iterable[Finding]:
             yield Finding(
                 path,
                 error.message.removeprefix("model: "),
-                "write specs such as openai/gpt-4o-mini, or names",
+                "write specs such as openai/gpt-4o-mini, or names that lead to some",
             )
 
 

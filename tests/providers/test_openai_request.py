@@ -154,10 +154,14 @@ def test_media_have_a_place_each() -> None:
     ]
 
 
+def test_a_setting_that_the_format_does_not_know_is_left_out() -> None:
+    """The contract of GenerationConfig: a setting that a target does not know is left out for that target."""
+    assert "top_k" not in _sent(Prompt((_HELLO,), config=GenerationConfig(top_k=5)), OpenAISettings())
+
+
 @pytest.mark.parametrize(
     "prompt",
     [
-        Prompt((_HELLO,), config=GenerationConfig(top_k=5)),
         Prompt((_message(Role.USER, Media("video/mp4", b"x")),)),
         Prompt((_message(Role.USER, Media("audio/wav", uri="https://example.com/a.wav")),)),
         Prompt((_message(Role.SYSTEM, Media("image/png", b"x")),)),

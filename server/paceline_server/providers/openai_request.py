@@ -1,8 +1,8 @@
 """Writing chat-completions requests: a prompt in, the bytes of the body out.
 
 What the format cannot say is UNSUPPORTED, so that another target may be asked; nothing is dropped in
-silence but what belongs to another provider (signatures, encrypted thoughts) and thoughts that this
-vendor does not want back. Messages are written in `openai_messages`.
+silence but what belongs to another provider (signatures, encrypted thoughts), thoughts that this vendor
+does not want back, and settings of the generation that it does not know. Messages are written in `openai_messages`.
 """
 
 from __future__ import annotations
@@ -88,14 +88,13 @@ class RequestWriter:
         return fields
 
     def _add_config(self, fields: dict[str, Any], config: GenerationConfig) -> None:
-        if config.top_k is not None and not self._settings.accepts_top_k:
-            raise _unsupported("top_k")
         effort = config.reasoning_effort
         values = {
             self._settings.max_tokens_field: config.max_output_token_count,
             "temperature": config.temperature,
             "top_p": config.top_p,
-            "top_k": config.top_k,
+            # The contract has a setting that a target does not know left out, unlike a part of the prompt.
+            "top_k": config.top_k if self._settings.accepts_top_k else None,
             self._settings.seed_field: config.seed,
             "frequency_penalty": config.frequency_penalty,
             "presence_penalty": config.presence_penalty,
@@ -165,9 +164,3 @@ def _json_object(text: str, what: str) -> dict[str, msgspec.Raw]:
 
 def _invalid(message: str) -> AttemptFailure:
     return AttemptFailure(FailureClass.INVALID_REQUEST, message, reached_provider=False)
-
-
-def _unsupported(what: str) -> AttemptFailure:
-    return AttemptFailure(
-        FailureClass.UNSUPPORTED, f"this provider's format has no {what}", reached_provider=False
-    )

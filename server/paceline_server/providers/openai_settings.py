@@ -24,7 +24,7 @@ class OpenAISettings:
         system_role: "developer" where "system" is not accepted.
         reasoning_field: The field in which readable thoughts go back to the vendor, as
             "reasoning_content"; empty where it wants none back.
-        accepts_top_k: Whether `top_k` may be sent; else a prompt that sets it is unsupported.
+        accepts_top_k: Whether `top_k` may be sent; else it is left out.
         cache_hint: What `cache_prompt` sends.
         asks_logprobs: Ask for token probabilities, from which confidence is taken.
         asks_stream_usage: Ask for the usage of streams; False for vendors that refuse the question.
