@@ -41,7 +41,7 @@ def paceline(capsys: pytest.CaptureFixture[str]) -> Paceline:
 def process(
     *arguments: str,
     environ: Mapping[str, str] | None = None,
-    stdout: int | IO[Any] = subprocess.PIPE,
+    stdout: int = subprocess.PIPE,
     **rest: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """A command as a process; it is killed if it outlives the test."""

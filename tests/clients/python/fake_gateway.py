@@ -81,7 +81,7 @@ class FakeGateway(ChainServiceServicer, TargetServiceServicer):
         requests: What was asked, in order.
         time_left: What the last call had of its deadline, in seconds.
         silent: Set when a stream has come to its silence.
-        left: Set when the caller of a silent stream has gone.
+        left: Set when a stream is over; one that is silent only ends when its caller leaves.
     """
 
     refusals: list[Refusal] = field(default_factory=list)
@@ -104,11 +104,12 @@ class FakeGateway(ChainServiceServicer, TargetServiceServicer):
     ) -> Iterator[StreamChainResponse]:
         """The events."""
         self._admit(request, context)
+        context.add_callback(self.left.set)
         for event in self.events:
             if isinstance(event, Refusal):
                 event.abort(context)
             elif isinstance(event, Silence):
-                self._be_silent(context)
+                self._be_silent()
             else:
                 yield event
 
@@ -145,9 +146,10 @@ class FakeGateway(ChainServiceServicer, TargetServiceServicer):
     ) -> Iterator[WatchTargetsResponse]:
         """The changes."""
         self._admit(request, context)
+        context.add_callback(self.left.set)
         for change in self.changes:
             if isinstance(change, Silence):
-                self._be_silent(context)
+                self._be_silent()
             else:
                 yield change
 
@@ -167,9 +169,7 @@ class FakeGateway(ChainServiceServicer, TargetServiceServicer):
         if self.refusals:
             self.refusals.pop(0).abort(context)
 
-    def _be_silent(self, context: grpc.ServicerContext) -> None:
-        if not context.add_callback(self.left.set):
-            self.left.set()
+    def _be_silent(self) -> None:
         self.silent.set()
         self.left.wait(PATIENCE_SECONDS)
 
