@@ -90,7 +90,7 @@ def test_forbidden_import_breaks_a_contract(copy: Path, module: str, imported: s
     ("package", "third_parties"),
     [
         ("paceline_server.completion", set()),
-        ("paceline_client", {"google", "grpc", "grpc_status", "paceline"}),
+        ("paceline_client", {"google", "grpc", "grpc_health", "grpc_status", "paceline"}),
     ],
 )
 def test_third_parties_of_the_vocabulary_and_the_client(package: str, third_parties: set[str]) -> None:

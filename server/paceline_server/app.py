@@ -1,6 +1,6 @@
 """The composition root: builds every object once, starts the server and drains it.
 
-The only importer of concrete adapters. Nothing is decided here about calls.
+With `adapters`, the only importer of concrete implementations. Nothing is decided here about calls.
 """
 
 from __future__ import annotations
@@ -15,29 +15,20 @@ from typing import Any
 
 import uvloop
 
+from paceline_server.adapters import make_provider, model_names
 from paceline_server.completion.answer import Target
 from paceline_server.completion.errors import ModelNotFound, PacelineError
 from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.machine import Record, TargetState
 from paceline_server.health.registry import HealthRegistry, Scope
 from paceline_server.providers.base import Provider
-from paceline_server.providers.failures import FailureRule
-from paceline_server.providers.http_transport import AiohttpTransport
-from paceline_server.providers.openai import OpenAIProvider
-from paceline_server.providers.openai_settings import OpenAISettings as OpenAIDialect
-from paceline_server.providers.simulated import SimulatedProvider
-from paceline_server.providers.simulated_models import default_models, tiring_model
-from paceline_server.providers.simulated_pace import DISTRIBUTION_KINDS, Distribution
-from paceline_server.providers.simulated_script import STEP_KINDS, AfterScript
-from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.routing.catalog import Catalog, Definition, ModelKind
 from paceline_server.routing.directory import Directory
 from paceline_server.rpc.server import PacelineServer, ServerOptions, TlsFiles
 from paceline_server.settings.load import Loaded, Names, load
 from paceline_server.settings.problem import Finding, SettingPath
-from paceline_server.settings.providers import OpenAISettings, ProviderSettings, SimulatedSettings
+from paceline_server.settings.providers import ProviderSettings
 from paceline_server.settings.schema import ModelSettings, Settings
-from paceline_server.settings.simulated import PaceForms, SimulatedTargetSettings
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.strategies.target import Surroundings
 from paceline_server.telemetry.calls import CallLog
@@ -117,7 +108,7 @@ def build(settings: Settings, listen: str | None = None) -> Gateway:
     """Build every object of a gateway; nothing is opened yet."""
     connect_timeout = settings.attempts.connect_timeout.total_seconds()
     providers = {
-        name: _provider(name, provider, connect_timeout) for name, provider in settings.providers.items()
+        name: make_provider(name, provider, connect_timeout) for name, provider in settings.providers.items()
     }
     catalog = Catalog(
         _definitions(settings.models),
@@ -203,64 +194,7 @@ def _definitions(models: Mapping[str, ModelSettings]) -> dict[str, Definition]:
 
 def _known_targets(providers: Mapping[str, ProviderSettings]) -> Iterable[Target]:
     for name, provider in providers.items():
-        if isinstance(provider, SimulatedSettings):
-            models: Iterable[str] = _simulated_models(provider)
-        else:
-            models = provider.targets
-        yield from (Target(name, model) for model in models)
-
-
-def _provider(name: str, settings: ProviderSettings, connect_timeout: float) -> Provider:
-    if isinstance(settings, SimulatedSettings):
-        return SimulatedProvider(name, _simulated_models(settings), seed=settings.seed)
-    return _openai(name, settings, connect_timeout)
-
-
-def _openai(name: str, settings: OpenAISettings, connect_timeout: float) -> OpenAIProvider:
-    return OpenAIProvider(
-        name,
-        settings.base_url,
-        settings.key.reveal if settings.key else "",
-        transport=AiohttpTransport(connect_timeout=connect_timeout),
-        profile_of=settings.profile,
-        settings=OpenAIDialect(max_tokens_field=settings.max_output_field),
-        rules=[
-            FailureRule(
-                rule.failure_class,
-                frozenset() if rule.status is None else frozenset({rule.status}),
-                frozenset() if rule.code is None else frozenset({rule.code.lower()}),
-                rule.pattern or "",
-            )
-            for rule in settings.classify
-        ],
-        headers={header: value.reveal() for header, value in settings.headers.items()},
-        max_answer_bytes=settings.max_answer_size,
-    )
-
-
-def _simulated_models(settings: SimulatedSettings) -> Mapping[str, SimulatedModel]:
-    if settings.targets is None:
-        return {**default_models(), "tiring": tiring_model()}
-    return {name: _simulated_model(target) for name, target in settings.targets.items()}
-
-
-def _simulated_model(settings: SimulatedTargetSettings) -> SimulatedModel:
-    plain = settings.plain(
-        leave_out={"price", "tool_calls", "first_content", "token_interval", "script", "after_script"}
-    )
-    return SimulatedModel(
-        **plain,
-        price=settings.price.to_price() if settings.price else None,
-        tool_calls=tuple((call.name, call.arguments) for call in settings.tool_calls),
-        first_content=_pace(settings.first_content),
-        token_interval=_pace(settings.token_interval),
-        script=tuple(STEP_KINDS[step.kind](**step.form.plain()) for step in settings.script),
-        after_script=AfterScript[settings.after_script.upper()],
-    )
-
-
-def _pace(settings: PaceForms) -> Distribution:
-    return DISTRIBUTION_KINDS[settings.kind](**settings.form.plain())
+        yield from (Target(name, model) for model in model_names(provider))
 
 
 def _server_options(settings: Settings, listen: str | None) -> ServerOptions:

@@ -2,7 +2,8 @@
 
 What the format cannot say is UNSUPPORTED, so that another target may be asked; nothing is dropped in
 silence but what belongs to another provider (signatures, encrypted thoughts), thoughts that this vendor
-does not want back, and settings of the generation that it does not know. Messages are written in `openai_messages`.
+does not want back, and settings of the generation that it does not know.
+Messages are written in `openai_messages`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from paceline_server.settings.values import (
     CREDENTIAL_WORDS,
     Count,
     FailureClassName,
+    Flag,
     HeaderName,
     Kind,
     Name,
@@ -97,6 +98,26 @@ class OpenAISettings(Section):
     max_output_field: Literal["max_completion_tokens", "max_tokens"] = Field(
         default="max_completion_tokens",
         description="The request's field for the most output tokens; many servers know `max_tokens` only.",
+    )
+    seed_field: Literal["seed", "random_seed"] = Field(
+        default="seed", description="The request's field for the seed; Mistral's is `random_seed`."
+    )
+    system_role: Literal["system", "developer"] = Field(
+        default="system", description="The role of system messages; some models accept `developer` only."
+    )
+    reasoning_field: Literal["reasoning_content", "reasoning"] | None = Field(
+        default=None, description="Where thoughts go back to the vendor; unset where it wants none back."
+    )
+    prompt_cache: Literal["key", "marks", "nothing"] = Field(
+        default="key",
+        description="What `cache_prompt` sends: `prompt_cache_key`, `cache_control` marks, or nothing.",
+    )
+    accepts_top_k: Flag = Field(default=False, description="Send `top_k`, which OpenAI itself does not know.")
+    asks_logprobs: Flag = Field(
+        default=False, description="Ask for token probabilities, from which the confidence is taken."
+    )
+    asks_stream_usage: Flag = Field(
+        default=True, description="Ask for the usage of streams; some servers refuse the question."
     )
     quota_identity: Name | None = Field(
         default=None, description="Providers with the same one share a quota, so they are benched together."

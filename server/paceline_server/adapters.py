@@ -1,0 +1,100 @@
+"""From the settings of a provider to the adapter that speaks to it: a part of the composition root.
+
+One function a wire format. What the settings mean is theirs to say; nothing is checked again here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from paceline_server.providers.base import Provider
+from paceline_server.providers.failures import FailureRule
+from paceline_server.providers.http_transport import AiohttpTransport
+from paceline_server.providers.openai import OpenAIProvider
+from paceline_server.providers.openai_settings import CacheHint
+from paceline_server.providers.openai_settings import OpenAISettings as OpenAIDialect
+from paceline_server.providers.simulated import SimulatedProvider
+from paceline_server.providers.simulated_models import default_models, tiring_model
+from paceline_server.providers.simulated_pace import DISTRIBUTION_KINDS, Distribution
+from paceline_server.providers.simulated_script import STEP_KINDS, AfterScript
+from paceline_server.providers.simulated_settings import SimulatedModel
+from paceline_server.settings.providers import OpenAISettings, ProviderSettings, SimulatedSettings
+from paceline_server.settings.simulated import PaceForms, SimulatedTargetSettings
+
+
+def model_names(settings: ProviderSettings) -> Iterable[str]:
+    """The models that the configuration lists; others of a provider may be called too."""
+    if isinstance(settings, SimulatedSettings):
+        return _simulated_models(settings)
+    return settings.targets
+
+
+def make_provider(name: str, settings: ProviderSettings, connect_timeout: float) -> Provider:
+    """The adapter for one provider; it opens nothing before its first call.
+
+    Args:
+        connect_timeout: Seconds.
+    """
+    if isinstance(settings, SimulatedSettings):
+        return SimulatedProvider(name, _simulated_models(settings), seed=settings.seed)
+    return _openai(name, settings, connect_timeout)
+
+
+def _openai(name: str, settings: OpenAISettings, connect_timeout: float) -> OpenAIProvider:
+    return OpenAIProvider(
+        name,
+        settings.base_url,
+        settings.key.reveal if settings.key else "",
+        transport=AiohttpTransport(connect_timeout=connect_timeout),
+        profile_of=settings.profile,
+        settings=_dialect(settings),
+        rules=[
+            FailureRule(
+                rule.failure_class,
+                frozenset() if rule.status is None else frozenset({rule.status}),
+                frozenset() if rule.code is None else frozenset({rule.code.lower()}),
+                rule.pattern or "",
+            )
+            for rule in settings.classify
+        ],
+        headers={header: value.reveal() for header, value in settings.headers.items()},
+        max_answer_bytes=settings.max_answer_size,
+    )
+
+
+def _dialect(settings: OpenAISettings) -> OpenAIDialect:
+    return OpenAIDialect(
+        max_tokens_field=settings.max_output_field,
+        seed_field=settings.seed_field,
+        system_role=settings.system_role,
+        reasoning_field=settings.reasoning_field or "",
+        accepts_top_k=settings.accepts_top_k,
+        cache_hint=CacheHint(settings.prompt_cache),
+        asks_logprobs=settings.asks_logprobs,
+        asks_stream_usage=settings.asks_stream_usage,
+    )
+
+
+def _simulated_models(settings: SimulatedSettings) -> Mapping[str, SimulatedModel]:
+    if settings.targets is None:
+        return {**default_models(), "tiring": tiring_model()}
+    return {name: _simulated_model(target) for name, target in settings.targets.items()}
+
+
+def _simulated_model(settings: SimulatedTargetSettings) -> SimulatedModel:
+    plain = settings.plain(
+        leave_out={"price", "tool_calls", "first_content", "token_interval", "script", "after_script"}
+    )
+    return SimulatedModel(
+        **plain,
+        price=settings.price.to_price() if settings.price else None,
+        tool_calls=tuple((call.name, call.arguments) for call in settings.tool_calls),
+        first_content=_pace(settings.first_content),
+        token_interval=_pace(settings.token_interval),
+        script=tuple(STEP_KINDS[step.kind](**step.form.plain()) for step in settings.script),
+        after_script=AfterScript[settings.after_script.upper()],
+    )
+
+
+def _pace(settings: PaceForms) -> Distribution:
+    return DISTRIBUTION_KINDS[settings.kind](**settings.form.plain())
