@@ -6,11 +6,18 @@ from collections.abc import Iterable
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc import code_pb2, status_pb2
+from google.rpc import code_pb2
 
 from paceline.v1 import chain_pb2, completion_pb2
 from paceline_server.completion.answer import Completion, Target
-from paceline_server.completion.attempt import Attempt, AttemptEnded, AttemptStarted, CallEvent, FailureClass
+from paceline_server.completion.attempt import (
+    Attempt,
+    AttemptEnded,
+    AttemptOutcome,
+    AttemptStarted,
+    CallEvent,
+    FailureClass,
+)
 from paceline_server.completion.content import Kind, Media, Part, Reasoning, Text, ToolCall, ToolResult
 from paceline_server.completion.deltas import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from paceline_server.completion.usage import Usage
@@ -40,38 +47,24 @@ FAILURE_CODE: dict[FailureClass, int] = {
 
 def encode_event(event: CallEvent) -> chain_pb2.StreamChainResponse:
     """One event of a streamed chain."""
+    wire = chain_pb2.StreamChainResponse()
     if isinstance(event, Delta):
-        return chain_pb2.StreamChainResponse(delta=encode_delta(event))
-    if isinstance(event, AttemptStarted):
-        started = completion_pb2.AttemptStarted(attempt=encode_attempt(event.attempt))
-        return chain_pb2.StreamChainResponse(attempt_started=started)
-    if isinstance(event, AttemptEnded):
-        ended = completion_pb2.AttemptEnded(attempt=encode_attempt(event.attempt))
-        return chain_pb2.StreamChainResponse(attempt_ended=ended)
-    discarded = completion_pb2.OutputDiscarded(attempt_index=event.attempt_index)
-    return chain_pb2.StreamChainResponse(output_discarded=discarded)
-
-
-def encode_delta(delta: Delta) -> completion_pb2.Delta:
-    """One increment: the only message that is made for every token."""
-    kind = delta.kind
-    if isinstance(kind, TextDelta):
-        wire = completion_pb2.Delta(
-            part_index=delta.part_index, text=completion_pb2.TextDelta(text=kind.text)
-        )
-    elif isinstance(kind, ReasoningDelta):
-        reasoning = completion_pb2.ReasoningDelta(text=kind.text, redacted_data=kind.redacted_data)
-        wire = completion_pb2.Delta(part_index=delta.part_index, reasoning=reasoning)
-    elif isinstance(kind, ToolCallDelta):
-        call = completion_pb2.ToolCallDelta(
-            id=kind.id, name=kind.name, arguments_json_fragment=kind.arguments_json_fragment
-        )
-        wire = completion_pb2.Delta(part_index=delta.part_index, tool_call=call)
+        _write_delta(wire.delta, event)
+    elif isinstance(event, AttemptStarted):
+        _write_attempt(wire.attempt_started.attempt, event.attempt)
+    elif isinstance(event, AttemptEnded):
+        _write_attempt(wire.attempt_ended.attempt, event.attempt)
     else:
-        wire = completion_pb2.Delta(part_index=delta.part_index, media=_media(kind))
-    if delta.signature is not None:
-        wire.signature.provider = delta.signature.provider
-        wire.signature.value = delta.signature.value
+        wire.output_discarded.attempt_index = event.attempt_index
+    return wire
+
+
+def encode_finished(
+    call_id: str, completion: Completion, attempts: Iterable[Attempt], total: Usage
+) -> chain_pb2.StreamChainResponse:
+    """The last event of a streamed chain."""
+    wire = chain_pb2.StreamChainResponse()
+    _write_response(wire.finished, call_id, completion, attempts, total)
     return wire
 
 
@@ -79,27 +72,8 @@ def encode_response(
     call_id: str, completion: Completion, attempts: Iterable[Attempt], total: Usage
 ) -> chain_pb2.ChainResponse:
     """A whole answer, with how it came about."""
-    return chain_pb2.ChainResponse(
-        call_id=call_id,
-        completion=encode_completion(completion),
-        attempts=[encode_attempt(attempt) for attempt in attempts],
-        total_usage=encode_usage(total),
-    )
-
-
-def encode_completion(completion: Completion) -> completion_pb2.Completion:
-    """A completion."""
-    wire = completion_pb2.Completion(
-        parts=[_part(part) for part in completion.parts],
-        finish_reason=enums.FINISH_REASON[completion.finish_reason],
-        provider_reason=completion.provider_reason,
-        target=encode_target(completion.target),
-        served_model=completion.served_model,
-        usage=encode_usage(completion.usage),
-    )
-    if completion.confidence is not None:
-        wire.confidence.value = completion.confidence.value
-        wire.confidence.source = enums.CONFIDENCE_SOURCE[completion.confidence.source]
+    wire = chain_pb2.ChainResponse()
+    _write_response(wire, call_id, completion, attempts, total)
     return wire
 
 
@@ -110,45 +84,8 @@ def encode_target(target: Target) -> completion_pb2.Target:
 
 def encode_usage(usage: Usage) -> completion_pb2.Usage:
     """A usage; parts that are not known stay unset."""
-    return completion_pb2.Usage(
-        input_token_count=usage.input_token_count,
-        cached_input_token_count=usage.cached_input_token_count,
-        cache_write_token_count=usage.cache_write_token_count,
-        output_token_count=usage.output_token_count,
-        reasoning_token_count=usage.reasoning_token_count,
-        cost_nano_usd=usage.cost_nano_usd,
-        state=enums.USAGE_STATE[usage.state],
-    )
-
-
-def encode_attempt(attempt: Attempt) -> completion_pb2.Attempt:
-    """An attempt, running or ended."""
-    wire = completion_pb2.Attempt(
-        index=attempt.index,
-        target=encode_target(attempt.target),
-        path=attempt.path,
-        try_number=attempt.try_number,
-        start_offset=duration(attempt.start_offset),
-        benched=attempt.benched,
-        billed_after_cancel=attempt.billed_after_cancel,
-    )
-    if attempt.outcome is None:
-        return wire
-    wire.outcome = enums.ATTEMPT_OUTCOME[attempt.outcome]
-    wire.latency.CopyFrom(duration(attempt.latency))
-    if attempt.first_content_latency is not None:
-        wire.first_content_latency.CopyFrom(duration(attempt.first_content_latency))
-    if attempt.usage is not None:
-        wire.usage.CopyFrom(encode_usage(attempt.usage))
-    if attempt.benched_until is not None:
-        wire.benched_until_time.CopyFrom(timestamp(attempt.benched_until))
-    if attempt.failure_class is not None:
-        wire.failure_class = enums.FAILURE_CLASS[attempt.failure_class]
-        code = FAILURE_CODE[attempt.failure_class]
-        wire.status.CopyFrom(status_pb2.Status(code=code, message=encodable(attempt.message)))
-    elif attempt.message:
-        message = encodable(attempt.message)
-        wire.status.CopyFrom(status_pb2.Status(code=code_pb2.UNAVAILABLE, message=message))
+    wire = completion_pb2.Usage()
+    _write_usage(wire, usage)
     return wire
 
 
@@ -159,7 +96,7 @@ def encodable(text: str) -> str:
 
 def duration(seconds: float) -> Duration:
     """Seconds as a Duration."""
-    whole, nanos = divmod(round(min(max(0.0, seconds), LONGEST_DURATION) * NANOS), NANOS)
+    whole, nanos = _parts_of(seconds)
     return Duration(seconds=whole, nanos=nanos)
 
 
@@ -169,33 +106,142 @@ def timestamp(epoch_seconds: float) -> Timestamp:
     return Timestamp(seconds=whole, nanos=nanos)
 
 
-def _part(part: Part) -> completion_pb2.Part:
-    wire = _kind(part.kind)
+# What follows writes messages in place, inside the one that holds them: setting a field there takes a
+# third of the time of building a message and handing it over.
+
+
+def _write_delta(wire: completion_pb2.Delta, delta: Delta) -> None:
+    """The only message that is made for every token."""
+    wire.part_index = delta.part_index
+    kind = delta.kind
+    if isinstance(kind, TextDelta):
+        wire.text.text = kind.text
+    elif isinstance(kind, ReasoningDelta):
+        wire.reasoning.text = kind.text
+        wire.reasoning.redacted_data = kind.redacted_data
+    elif isinstance(kind, ToolCallDelta):
+        wire.tool_call.id = kind.id
+        wire.tool_call.name = kind.name
+        wire.tool_call.arguments_json_fragment = kind.arguments_json_fragment
+    else:
+        _write_media(wire.media, kind)
+    if delta.signature is not None:
+        wire.signature.provider = delta.signature.provider
+        wire.signature.value = delta.signature.value
+
+
+def _write_response(
+    wire: chain_pb2.ChainResponse,
+    call_id: str,
+    completion: Completion,
+    attempts: Iterable[Attempt],
+    total: Usage,
+) -> None:
+    wire.call_id = call_id
+    _write_completion(wire.completion, completion)
+    for attempt in attempts:
+        _write_attempt(wire.attempts.add(), attempt)
+    _write_usage(wire.total_usage, total)
+
+
+def _write_completion(wire: completion_pb2.Completion, completion: Completion) -> None:
+    for part in completion.parts:
+        _write_part(wire.parts.add(), part)
+    wire.finish_reason = enums.FINISH_REASON[completion.finish_reason]
+    wire.provider_reason = completion.provider_reason
+    wire.target.provider = completion.target.provider
+    wire.target.model = completion.target.model
+    wire.served_model = completion.served_model
+    _write_usage(wire.usage, completion.usage)
+    if completion.confidence is not None:
+        wire.confidence.value = completion.confidence.value
+        wire.confidence.source = enums.CONFIDENCE_SOURCE[completion.confidence.source]
+
+
+def _write_usage(wire: completion_pb2.Usage, usage: Usage) -> None:
+    wire.input_token_count = usage.input_token_count
+    wire.output_token_count = usage.output_token_count
+    wire.state = enums.USAGE_STATE[usage.state]
+    if usage.cached_input_token_count is not None:
+        wire.cached_input_token_count = usage.cached_input_token_count
+    if usage.cache_write_token_count is not None:
+        wire.cache_write_token_count = usage.cache_write_token_count
+    if usage.reasoning_token_count is not None:
+        wire.reasoning_token_count = usage.reasoning_token_count
+    if usage.cost_nano_usd is not None:
+        wire.cost_nano_usd = usage.cost_nano_usd
+
+
+def _write_attempt(wire: completion_pb2.Attempt, attempt: Attempt) -> None:
+    """An attempt, running or ended."""
+    wire.index = attempt.index
+    wire.target.provider = attempt.target.provider
+    wire.target.model = attempt.target.model
+    wire.path = attempt.path
+    wire.try_number = attempt.try_number
+    _write_duration(wire.start_offset, attempt.start_offset)
+    if attempt.outcome is not None:
+        _write_outcome(wire, attempt, attempt.outcome)
+
+
+def _write_outcome(wire: completion_pb2.Attempt, attempt: Attempt, outcome: AttemptOutcome) -> None:
+    wire.outcome = enums.ATTEMPT_OUTCOME[outcome]
+    wire.billed_after_cancel = attempt.billed_after_cancel
+    _write_duration(wire.latency, attempt.latency)
+    if attempt.first_content_latency is not None:
+        _write_duration(wire.first_content_latency, attempt.first_content_latency)
+    if attempt.usage is not None:
+        _write_usage(wire.usage, attempt.usage)
+    if attempt.benched_until is not None:
+        wire.benched = True
+        wire.benched_until_time.CopyFrom(timestamp(attempt.benched_until))
+    if attempt.failure_class is not None:
+        wire.failure_class = enums.FAILURE_CLASS[attempt.failure_class]
+        wire.status.code = FAILURE_CODE[attempt.failure_class]
+        wire.status.message = encodable(attempt.message)
+    elif attempt.message:
+        wire.status.code = code_pb2.UNAVAILABLE
+        wire.status.message = encodable(attempt.message)
+
+
+def _write_duration(wire: Duration, seconds: float) -> None:
+    wire.seconds, wire.nanos = _parts_of(seconds)
+
+
+def _parts_of(seconds: float) -> tuple[int, int]:
+    return divmod(round(min(max(0.0, seconds), LONGEST_DURATION) * NANOS), NANOS)
+
+
+def _write_part(wire: completion_pb2.Part, part: Part) -> None:
+    _write_kind(wire, part.kind)
     if part.signature is not None:
         wire.signature.provider = part.signature.provider
         wire.signature.value = part.signature.value
-    return wire
 
 
-def _kind(kind: Kind) -> completion_pb2.Part:
+def _write_kind(wire: completion_pb2.Part, kind: Kind) -> None:
     match kind:
         case Text(text):
-            return completion_pb2.Part(text=completion_pb2.Text(text=text))
+            wire.text.text = text
         case Reasoning(text, redacted):
-            return completion_pb2.Part(reasoning=completion_pb2.Reasoning(text=text, redacted_data=redacted))
+            wire.reasoning.text = text
+            wire.reasoning.redacted_data = redacted
         case ToolCall(identifier, name, arguments):
-            call = completion_pb2.ToolCall(id=identifier, name=name, arguments_json=arguments)
-            return completion_pb2.Part(tool_call=call)
+            wire.tool_call.id = identifier
+            wire.tool_call.name = name
+            wire.tool_call.arguments_json = arguments
         case Media():
-            return completion_pb2.Part(media=_media(kind))
+            _write_media(wire.media, kind)
         case ToolResult(identifier, parts, failed):
-            result = completion_pb2.ToolResult(
-                tool_call_id=identifier, parts=[_part(inner) for inner in parts], failed=failed
-            )
-            return completion_pb2.Part(tool_result=result)
+            wire.tool_result.tool_call_id = identifier
+            wire.tool_result.failed = failed
+            for inner in parts:
+                _write_part(wire.tool_result.parts.add(), inner)
 
 
-def _media(media: Media) -> completion_pb2.Media:
+def _write_media(wire: completion_pb2.Media, media: Media) -> None:
+    wire.media_type = media.media_type
     if media.uri:
-        return completion_pb2.Media(media_type=media.media_type, uri=media.uri)
-    return completion_pb2.Media(media_type=media.media_type, data=media.data)
+        wire.uri = media.uri
+    else:
+        wire.data = media.data

@@ -42,6 +42,7 @@ def decode_chain_request(wire: chain_pb2.ChainRequest) -> ChainCall:
     options = _options(wire.options, "options", violations)
     _check_context(wire.context, "context", violations)
     violations.check()
+    _check_promises(wire.context, "context")
     return ChainCall(wire.model, prompt, options)
 
 
@@ -85,7 +86,6 @@ def _check_context(wire: completion_pb2.CallContext, path: str, violations: Viol
     violations.at_most_bytes(wire.caller_id, MAXIMUM_NAME_BYTES, f"{path}.caller_id")
     violations.at_most_bytes(wire.task_type, MAXIMUM_TASK_TYPE_BYTES, f"{path}.task_type")
     violations.at_most_bytes(wire.idempotency_key, MAXIMUM_NAME_BYTES, f"{path}.idempotency_key")
-    _check_promises(wire, path)
     for name, known in (
         ("complexity", completion_pb2.Complexity.values()),
         ("prefer", completion_pb2.Preference.values()),

@@ -1,0 +1,393 @@
+"""Requests that break what the comments of the protos state: each is refused, by field, all at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import json_format
+from google.rpc import error_details_pb2
+
+from paceline.v1 import chain_pb2, completion_pb2
+from tests.rpc.gateway import Gate, ask, failure, gateway, read_stream
+from tests.rpc.raw_http2 import http2
+
+USER = {"role": "ROLE_USER", "parts": [{"text": {"text": "Hello"}}]}
+TOOL = {"name": "find", "parametersJsonSchema": '{"type": "object"}'}
+
+
+@pytest.fixture
+async def gate() -> AsyncIterator[Gate]:
+    """A gateway with one model."""
+    async with gateway() as running:
+        yield running
+
+
+def request(prompt: dict[str, Any] | None = None, **fields: Any) -> chain_pb2.ChainRequest:
+    """A request from JSON, right but for what is given."""
+    whole = {"messages": [USER], **(prompt or {})}
+    return json_format.ParseDict({"model": "test/a", "prompt": whole, **fields}, chain_pb2.ChainRequest())
+
+
+async def violated(gate: Gate, wrong: chain_pb2.ChainRequest) -> list[str]:
+    """The fields that a refusal names; unary and stream refuse alike, and nothing is called."""
+    unary = await failure(gate.chain.Chain(wrong))
+    streamed = (await read_stream(gate.chain.StreamChain(wrong))).failure
+    assert streamed is not None
+    assert unary.status == streamed.status
+    assert (unary.reason, unary.code) == ("INVALID_REQUEST", grpc.StatusCode.INVALID_ARGUMENT)
+    assert unary.trailers["paceline-call-id"]
+    assert gate.simulated.call_count("a") == 0
+    bad = unary.detail(error_details_pb2.BadRequest)
+    assert bad is not None
+    assert all(violation.description for violation in bad.field_violations)
+    return [violation.field for violation in bad.field_violations]
+
+
+def message(role: str, *parts: dict[str, Any]) -> dict[str, Any]:
+    """A prompt of one message."""
+    return {"messages": [{"role": role, "parts": list(parts)}]}
+
+
+PART = "prompt.messages[0].parts[0]"
+CALL = {"id": "1", "name": "find"}
+PROMPTS: list[tuple[dict[str, Any], str]] = [
+    ({"messages": []}, "prompt.messages"),
+    ({"messages": [{"role": "ROLE_USER"}]}, "prompt.messages[0].parts"),
+    ({"messages": [{"parts": USER["parts"]}]}, "prompt.messages[0].role"),
+    ({"messages": [USER, {"role": 77, "parts": USER["parts"]}]}, "prompt.messages[1].role"),
+    (message("ROLE_USER", {}), f"{PART}.kind"),
+    (message("ROLE_USER", {"media": {"mediaType": "image/png"}}), f"{PART}.media.source"),
+    (message("ROLE_USER", {"media": {"data": ""}}), f"{PART}.media.source"),
+    (message("ROLE_USER", {"media": {"uri": "picture.png"}}), f"{PART}.media.uri"),
+    (message("ROLE_USER", {"toolCall": CALL}), f"{PART}.tool_call"),
+    (message("ROLE_ASSISTANT", {"toolCall": {"name": "find"}}), f"{PART}.tool_call.id"),
+    (message("ROLE_ASSISTANT", {"toolCall": {"id": "1"}}), f"{PART}.tool_call.name"),
+    (
+        message("ROLE_ASSISTANT", {"toolCall": {**CALL, "argumentsJson": "["}}),
+        f"{PART}.tool_call.arguments_json",
+    ),
+    (
+        message("ROLE_ASSISTANT", {"toolCall": {**CALL, "argumentsJson": "[]"}}),
+        f"{PART}.tool_call.arguments_json",
+    ),
+    (message("ROLE_USER", {"toolResult": {"toolCallId": "1"}}), f"{PART}.tool_result"),
+    (message("ROLE_TOOL", {"toolResult": {}}), f"{PART}.tool_result.tool_call_id"),
+    (message("ROLE_TOOL", {"text": {"text": "x"}}), PART),
+    (
+        message("ROLE_TOOL", {"toolResult": {"toolCallId": "1", "parts": [{"toolCall": CALL}]}}),
+        f"{PART}.tool_result.parts[0]",
+    ),
+    (
+        message(
+            "ROLE_TOOL",
+            {"toolResult": {"toolCallId": "1", "parts": [{"text": {}}, {"media": {"uri": "x"}}]}},
+        ),
+        f"{PART}.tool_result.parts[1].media.uri",
+    ),
+    (message("ROLE_USER", {"text": {"text": "x"}, "signature": {"provider": "p"}}), f"{PART}.signature"),
+    (message("ROLE_USER", {"text": {"text": "x"}, "signature": {"value": "eA=="}}), f"{PART}.signature"),
+    ({"tools": [{"name": ""}]}, "prompt.tools[0].name"),
+    ({"tools": [{"name": "a b"}]}, "prompt.tools[0].name"),
+    ({"tools": [{"name": "a" * 65}]}, "prompt.tools[0].name"),
+    ({"tools": [{"name": "find\n"}]}, "prompt.tools[0].name"),
+    ({"tools": [TOOL, TOOL]}, "prompt.tools[1].name"),
+    ({"tools": [{"name": "a", "parametersJsonSchema": "{"}]}, "prompt.tools[0].parameters_json_schema"),
+    ({"tools": [{"name": "a", "parametersJsonSchema": "[]"}]}, "prompt.tools[0].parameters_json_schema"),
+    ({"tools": [{"name": "a", "parametersJsonSchema": "{}"}]}, "prompt.tools[0].parameters_json_schema"),
+    (
+        {"tools": [{"name": "a", "parametersJsonSchema": '{"type": "string"}'}]},
+        "prompt.tools[0].parameters_json_schema",
+    ),
+    (
+        {"tools": [{"name": "a", "parametersJsonSchema": '{"type": "object", "x": NaN}'}]},
+        "prompt.tools[0].parameters_json_schema",
+    ),
+    (
+        {"tools": [{"name": "a", "parametersJsonSchema": '{"a":' * 100_000}]},
+        "prompt.tools[0].parameters_json_schema",
+    ),
+    ({"toolChoice": {"required": {}}}, "prompt.tool_choice"),
+    ({"toolChoice": {"named": {"name": "find"}}}, "prompt.tool_choice"),
+    ({"tools": [TOOL], "toolChoice": {"named": {"name": "fetch"}}}, "prompt.tool_choice.named.name"),
+    ({"tools": [TOOL], "toolChoice": {"named": {}}}, "prompt.tool_choice.named.name"),
+    ({"responseFormat": {"jsonSchema": {}}}, "prompt.response_format.json_schema.schema_json"),
+    (
+        {"responseFormat": {"jsonSchema": {"schemaJson": "true"}}},
+        "prompt.response_format.json_schema.schema_json",
+    ),
+    (
+        {"responseFormat": {"jsonSchema": {"name": "a b", "schemaJson": "{}"}}},
+        "prompt.response_format.json_schema.name",
+    ),
+    ({"config": {"maxOutputTokenCount": 0}}, "prompt.config.max_output_token_count"),
+    ({"config": {"maxOutputTokenCount": -5}}, "prompt.config.max_output_token_count"),
+    ({"config": {"topK": 0}}, "prompt.config.top_k"),
+    ({"config": {"stopSequences": ["x"] * 17}}, "prompt.config.stop_sequences"),
+    ({"config": {"stopSequences": ["x", ""]}}, "prompt.config.stop_sequences"),
+    ({"config": {"reasoningEffort": 99}}, "prompt.config.reasoning_effort"),
+    ({"providerOptionsJson": {"test": "{"}}, "prompt.provider_options_json['test']"),
+    ({"providerOptionsJson": {"test": "3"}}, "prompt.provider_options_json['test']"),
+    ({"providerOptionsJson": {"test": '{"model": "x"}'}}, "prompt.provider_options_json['test']"),
+    ({"providerOptionsJson": {"test": '{"stream": false}'}}, "prompt.provider_options_json['test']"),
+    ({"providerOptionsJson": {"test": '{"x": -Infinity}'}}, "prompt.provider_options_json['test']"),
+]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "field"), PROMPTS, ids=lambda value: value if isinstance(value, str) else ""
+)
+async def test_a_prompt_that_breaks_a_rule_is_refused_by_field(
+    prompt: dict[str, Any], field: str, gate: Gate
+) -> None:
+    """completion.proto: what is required, which form it has; INVALID_REQUEST names the field."""
+    assert await violated(gate, request(prompt)) == [field]
+
+
+RANGES = [("temperature", 0, 2), ("frequency_penalty", -2, 2), ("presence_penalty", -2, 2), ("top_p", 0, 1)]
+
+
+@pytest.mark.parametrize(("name", "low", "high"), RANGES)
+async def test_a_setting_stays_in_its_range(name: str, low: float, high: float, gate: Gate) -> None:
+    """GenerationConfig: each number has its range, and NaN and infinity are in none."""
+    beyond = [math.nextafter(high, 9), math.nextafter(low, -9), math.nan, math.inf, -math.inf, -1e308]
+    for value in [*beyond, *([0.0] if name == "top_p" else [])]:
+        wrong = request()
+        setattr(wrong.prompt.config, name, value)
+        assert await violated(gate, wrong) == [f"prompt.config.{name}"], value
+
+
+@pytest.mark.parametrize(("name", "low", "high"), RANGES)
+async def test_the_ends_of_a_range_are_in_it(name: str, low: float, high: float, gate: Gate) -> None:
+    """GenerationConfig: "from .. to" includes both ends; top_p is above 0."""
+    for value in (math.nextafter(low, 9) if name == "top_p" else low, high):
+        right = request()
+        setattr(right.prompt.config, name, value)
+        await gate.chain.Chain(right)
+
+
+OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"options": {"recovery": 42}}, "options.recovery"),
+    ({"options": {"holdTokenCount": -1}}, "options.hold_token_count"),
+    ({"options": {"holdTokenCount": 4097}}, "options.hold_token_count"),
+    ({"options": {"transientRetryCount": -1}}, "options.transient_retry_count"),
+    ({"options": {"transientRetryCount": 9}}, "options.transient_retry_count"),
+    ({"options": {"firstContentTimeout": "0s"}}, "options.first_content_timeout"),
+    ({"options": {"firstContentTimeout": "0.000999s"}}, "options.first_content_timeout"),
+    ({"options": {"gapTimeout": "-1s"}}, "options.gap_timeout"),
+    ({"options": {"attemptTimeout": "-0.5s"}}, "options.attempt_timeout"),
+    ({"options": {"overtakeAfter": "-0.001s"}}, "options.overtake_after"),
+    ({"options": {"overtakeAfter": "0.0005s"}}, "options.overtake_after"),
+    ({"context": {"callerId": "é" * 64 + "x"}}, "context.caller_id"),
+    ({"context": {"taskType": "x" * 65}}, "context.task_type"),
+    ({"context": {"idempotencyKey": "x" * 129}}, "context.idempotency_key"),
+    ({"context": {"complexity": 9}}, "context.complexity"),
+    ({"context": {"prefer": -1}}, "context.prefer"),
+    ({"context": {"requiredCapabilities": ["CAPABILITY_TOOLS", 0]}}, "context.required_capabilities[1]"),
+    ({"context": {"requiredCapabilities": [99]}}, "context.required_capabilities[0]"),
+    ({"context": {"labels": {str(index): "" for index in range(17)}}}, "context.labels"),
+    ({"context": {"labels": {"": "x"}}}, "context.labels"),
+    ({"context": {"labels": {"x" * 65: ""}}}, "context.labels"),
+    ({"context": {"labels": {"x": "y" * 257}}}, "context.labels['x']"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"), OPTIONS, ids=lambda value: value if isinstance(value, str) else ""
+)
+async def test_options_and_context_stay_in_their_ranges(
+    fields: dict[str, Any], field: str, gate: Gate
+) -> None:
+    """chain.proto, CallContext: ranges, sizes in bytes, known values; INVALID_REQUEST names the field."""
+    assert await violated(gate, request(None, **fields)) == [field]
+
+
+RIGHT: list[dict[str, Any]] = [
+    {"options": {"holdTokenCount": 0, "transientRetryCount": 0, "overtakeAfter": "0s"}},
+    {"options": {"holdTokenCount": 4096, "transientRetryCount": 8, "overtakeAfter": "0.001s"}},
+    {"options": {"firstContentTimeout": "0.001s", "gapTimeout": "86400s", "attemptTimeout": "1s"}},
+    {"context": {"callerId": "x" * 128, "taskType": "x" * 64, "idempotencyKey": "", "complexity": 3}},
+    {"context": {"labels": {"x" * 64: "y" * 256, **{str(index): "" for index in range(15)}}}},
+]
+
+
+@pytest.mark.parametrize(
+    "context", [{"idempotencyKey": "x" * 128}, {"requiredCapabilities": ["CAPABILITY_TOOLS"]}]
+)
+async def test_a_promise_that_is_not_kept_is_refused(context: dict[str, Any], gate: Gate) -> None:
+    """ErrorReason.UNIMPLEMENTED: what this version does not do is refused, never passed over in silence."""
+    told = await failure(gate.chain.Chain(request(None, context=context)))
+    assert (told.reason, told.code) == ("UNIMPLEMENTED", grpc.StatusCode.UNIMPLEMENTED)
+
+
+@pytest.mark.parametrize("fields", RIGHT)
+async def test_what_just_fits_is_taken(fields: dict[str, Any], gate: Gate) -> None:
+    """chain.proto, CallContext: the ends of the ranges are in them."""
+    await gate.chain.Chain(request(None, **fields))
+
+
+async def test_everything_that_a_message_may_be_is_taken(gate: Gate) -> None:
+    """completion.proto: every kind of part, in the roles that may have it, tools and formats included."""
+    conversation = [
+        {"role": "ROLE_SYSTEM", "parts": [{"text": {"text": "Be brief."}}]},
+        {"role": "ROLE_USER", "parts": [{"text": {}}, {"media": {"data": "eA=="}}]},
+        {"role": "ROLE_USER", "parts": [{"media": {"uri": "https://host/x.png", "mediaType": "image/png"}}]},
+        {
+            "role": "ROLE_ASSISTANT",
+            "parts": [
+                {"reasoning": {"redactedData": "eA=="}},
+                {"toolCall": {**CALL, "argumentsJson": '{"a": [1, null]}'}},
+                {"signature": {"provider": "test", "value": "eA=="}},
+            ],
+        },
+        {"role": "ROLE_TOOL", "parts": [{"toolResult": {"toolCallId": "1", "parts": [{"text": {}}]}}]},
+    ]
+    extras = {
+        "tools": [TOOL, {"name": "x" * 64}],
+        "toolChoice": {"named": {"name": "find"}},
+        "responseFormat": {"jsonSchema": {"schemaJson": "{}"}},
+        "providerOptionsJson": {"test": "{}", "absent": '{"deep": {"model": 1}}'},
+    }
+    await gate.chain.Chain(request({"messages": conversation, **extras}))
+
+
+async def test_all_violations_are_told_at_once(gate: Gate) -> None:
+    """INVALID_REQUEST: all violations are listed at once, prompt, options and context together."""
+    wrong = request(
+        {"messages": [], "config": {"topK": 0, "temperature": 3}},
+        options={"gapTimeout": "-1s"},
+        context={"taskType": "x" * 65},
+    )
+    assert set(await violated(gate, wrong)) == {
+        "prompt.messages",
+        "prompt.config.top_k",
+        "prompt.config.temperature",
+        "options.gap_timeout",
+        "context.task_type",
+    }
+
+
+async def test_an_empty_request_is_refused(gate: Gate) -> None:
+    """ChainRequest.prompt is required."""
+    assert await violated(gate, chain_pb2.ChainRequest()) == ["prompt.messages"]
+
+
+async def test_a_million_empty_messages_are_refused_as_soon_as_a_few_are_seen(gate: Gate) -> None:
+    """INVALID_REQUEST: a hostile request makes no long list, and is not read to its end."""
+    empty = completion_pb2.Prompt(messages=[completion_pb2.Message()] * 1_000_000)
+    assert len(await violated(gate, chain_pb2.ChainRequest(model="test/a", prompt=empty))) == 32
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("nothing", "MODEL_NOT_FOUND"),
+        ("nobody/model", "MODEL_NOT_FOUND"),
+        ("test/a,nobody/model", "MODEL_NOT_FOUND"),
+        ("test/unheard-of", "MODEL_NOT_FOUND"),
+        ("", "INVALID_SPEC"),
+        (" ", "INVALID_SPEC"),
+        (",", "INVALID_SPEC"),
+        ("test/a,", "INVALID_SPEC"),
+        ("test/", "INVALID_SPEC"),
+        ("/a", "INVALID_SPEC"),
+        ("test/" + "x" * 1020, "INVALID_SPEC"),
+        (",".join(f"test/{index}" for index in range(65)), "INVALID_SPEC"),
+    ],
+)
+async def test_a_model_that_cannot_be_used_is_refused(model: str, reason: str, gate: Gate) -> None:
+    """INVALID_SPEC, with BadRequest on `model`; MODEL_NOT_FOUND, with ResourceInfo."""
+    told = await failure(gate.chain.Chain(ask(model)))
+    assert told.reason == reason
+    if reason == "INVALID_SPEC":
+        bad = told.detail(error_details_pb2.BadRequest)
+        assert bad is not None
+        assert [violation.field for violation in bad.field_violations] == ["model"]
+    else:
+        assert told.detail(error_details_pb2.ResourceInfo) is not None
+
+
+async def test_an_empty_model_means_the_default() -> None:
+    """ChainRequest.model: empty is the configured default."""
+    async with gateway(default_model="test/a") as gate:
+        response = await gate.chain.Chain(ask(""))
+        assert response.completion.target == completion_pb2.Target(provider="test", model="a")
+
+
+def raw(gate: Gate, method: str) -> Any:
+    """A unary call that sends bytes as they are."""
+    channel: Any = gate.channel
+    return channel.unary_unary(f"/paceline.v1.{method}")
+
+
+async def still_answers(gate: Gate) -> None:
+    """The server lives on, and found no bug in itself."""
+    await gate.chain.Chain(ask())
+    assert not gate.bugs
+    assert gate.server.in_flight_count == 0
+
+
+async def test_a_message_above_the_limit_is_refused_by_the_transport(gate: Gate) -> None:
+    """S3: messages above 16 MiB are refused, before any of them is looked at."""
+    told = await failure(gate.chain.Chain(ask(text="x" * (20 << 20))))
+    assert told.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert not gate.calls
+    await still_answers(gate)
+
+
+async def test_a_message_just_below_the_limit_is_taken(gate: Gate) -> None:
+    """S3: 16 MiB are the limit."""
+    await gate.chain.Chain(ask(text="x" * ((16 << 20) - 1024)))
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\xff" * 100, b"\x0a\xff", b"\x12\x05abc", "model: 'x'".encode("utf-16")]
+)
+async def test_bytes_that_are_no_message_harm_nobody(garbage: bytes, gate: Gate) -> None:
+    """Errors: what the transport cannot parse is its own error; the server lives on."""
+    told = await failure(raw(gate, "ChainService/Chain")(garbage))
+    assert told.code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    await still_answers(gate)
+
+
+async def test_text_that_is_not_utf_8_harms_nobody(gate: Gate) -> None:
+    """Errors: a string field with other bytes is no message."""
+    told = await failure(raw(gate, "ChainService/Chain")(b"\x0a\x02\xc3\x28"))
+    assert told.code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    await still_answers(gate)
+
+
+async def test_a_flood_of_headers_harms_nobody(gate: Gate) -> None:
+    """Transport: metadata beyond its limit are refused, and the server lives on."""
+    metadata = tuple((f"x-{index}", "y" * 1000) for index in range(100))
+    told = await failure(gate.chain.Chain(ask(), metadata=metadata))
+    assert told.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert gate.simulated.call_count("a") == 0
+    await still_answers(gate)
+
+
+async def test_a_deadline_that_has_passed_at_the_client_calls_nobody(gate: Gate) -> None:
+    """A4, S1: a call without time left is DEADLINE_EXCEEDED, and no provider hears of it."""
+    told = await failure(gate.chain.Chain(ask(), timeout=-1.0))
+    assert told.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    await still_answers(gate)
+    assert gate.simulated.call_count("a") == 1
+
+
+async def test_a_deadline_that_has_passed_on_the_way_calls_nobody(gate: Gate) -> None:
+    """A4, S1: a call that arrives too late is DEADLINE_EXCEEDED, and no provider hears of it."""
+    async with http2(gate) as connection:
+        await connection.request("/paceline.v1.ChainService/Chain", ask().SerializeToString(), "0n")
+        await connection.end_of_stream()
+    await still_answers(gate)
+    assert gate.simulated.call_count("a") == 1
+
+
+async def test_an_unknown_field_is_no_error(gate: Gate) -> None:
+    """Compatibility: a newer client's fields are ignored."""
+    newer = ask().SerializeToString() + b"\xfa\x7f\x03new"
+    assert await raw(gate, "ChainService/Chain")(newer)
+    assert not gate.bugs
