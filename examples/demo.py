@@ -1,0 +1,235 @@
+"""Shows what a gateway is for: one of two providers fails, and the caller gets its answers all the same.
+
+Starts a real gateway with the simulated providers of demo.yaml, talks to it as any client would,
+and stops it. It needs no key and no network. Whatever does not happen as it is told here ends
+the demo with exit code 1, so that it also serves as a test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from paceline_client.chain import chain_request, stream_chain
+from paceline_client.connect import Channel, connect
+from paceline_client.errors import PacelineError
+from paceline_client.fold import Fold, text_of
+from paceline_client.messages import Attempt, ChainResponse, TargetStatus
+from paceline_client.targets import list_targets, watch_targets
+from paceline_client.words import dollars, enum_word, target_spec
+
+CONFIG = Path(__file__).with_name("demo.yaml")
+PATIENCE = timedelta(seconds=20)
+ALPHA, BETA = "alpha/quick", "beta/steady"
+
+
+class Surprise(Exception):
+    """Something did not happen as it was told."""
+
+
+async def tell(channel: Channel) -> None:
+    """The story, call by call."""
+    say("1. A chain asks alpha first. Alpha breaks in the middle of its answer.")
+    first = await ask(channel)
+    expect(outcomes(first) == [(ALPHA, "FAILED"), (BETA, "SUCCEEDED")], "beta answers after alpha broke")
+
+    say("2. Alpha now refuses the call outright. Nothing was written yet, so nobody notices.")
+    second = await ask(channel)
+    expect(outcomes(second) == [(ALPHA, "FAILED"), (BETA, "SUCCEEDED")], "beta answers after alpha refused")
+
+    say("3. Two failures in a row: alpha is benched, and the next call does not even try it.")
+    alpha = await show_targets(channel)
+    expect(enum_word(alpha, "state") == "BENCHED", "alpha is on the bench")
+    third = await ask(channel)
+    expect(outcomes(third) == [(ALPHA, "SKIPPED"), (BETA, "SUCCEEDED")], "a benched target is skipped")
+
+    say("4. When the bench ends, one call tries alpha again, and finds it well.")
+    await sleep_until(alpha.until_time.ToDatetime(tzinfo=UTC))
+    async with watch_targets(channel, provider="alpha") as events:
+        await anext(events)  # how things are now; what follows are changes
+        fourth = await ask(channel)
+        states = [enum_word((await anext(events)).change.status, "state") for _ in range(2)]
+    expect(outcomes(fourth) == [(ALPHA, "SUCCEEDED")], "alpha answers again")
+    expect(states == ["PROBING", "RAMPING"], "alpha was probed, and then gets a growing share of the calls")
+    await show_targets(channel)
+
+    say("5. Two seconds later alpha has all of its calls back.")
+    await asyncio.sleep(2.05)
+    fifth = await ask(channel)
+    expect(outcomes(fifth) == [(ALPHA, "SUCCEEDED")], "alpha answers at the first try")
+    alpha = await show_targets(channel)
+    expect(enum_word(alpha, "state") == "ACTIVE", "alpha is active")
+
+    show_bill([first, second, third, fourth, fifth])
+
+
+async def ask(channel: Channel) -> ChainResponse:
+    """Ask the chain, and print its answer as it is written."""
+    request = chain_request("demo", "What is a gateway good for?")
+    answer = Fold()
+    finished = ChainResponse()
+    async with stream_chain(channel, request, time_limit=PATIENCE) as events:
+        async for event in events:
+            answer.add(event)
+            match event.WhichOneof("event"):
+                case "attempt_started":
+                    show(f"\n   {target_spec(event.attempt_started.attempt.target)}: ")
+                case "attempt_ended":
+                    show_end(event.attempt_ended.attempt)
+                case "delta":
+                    show(event.delta.text.text)
+                case "output_discarded":
+                    show("\n   (what was written above is void; the answer starts again)")
+                case "finished":
+                    finished = event.finished
+                case _:
+                    pass  # an event of a newer gateway
+    show("\n")
+    expect(answer.text != "", "there is an answer")
+    expect(answer.text == text_of(finished.completion.parts), "the pieces add up to the whole answer")
+    return finished
+
+
+def outcomes(response: ChainResponse) -> list[tuple[str, str]]:
+    """Which targets were tried for an answer, and how each attempt ended."""
+    return [(target_spec(attempt.target), enum_word(attempt, "outcome")) for attempt in response.attempts]
+
+
+def show_end(attempt: Attempt) -> None:
+    """Print how an attempt ended, unless it answered."""
+    outcome = enum_word(attempt, "outcome")
+    if outcome == "SKIPPED":
+        show(f"\n   {target_spec(attempt.target)}: skipped, {attempt.status.message}")
+    elif outcome != "SUCCEEDED":
+        show(f"\n   [{outcome} as {enum_word(attempt, 'failure_class')}: {attempt.status.message}]")
+
+
+async def show_targets(channel: Channel) -> TargetStatus:
+    """Print the health of all targets; returns that of alpha."""
+    statuses = {target_spec(status.target): status for status in (await list_targets(channel)).targets}
+    show("\n")
+    for spec, status in statuses.items():
+        words = f"   {spec:<12} {enum_word(status, 'state'):<8}"
+        if status.HasField("until_time"):
+            left = status.until_time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
+            words += f" for another {left.total_seconds():.1f} s, because of {enum_word(status, 'cause')}"
+        show(words + "\n")
+    return statuses[ALPHA]
+
+
+def show_bill(responses: list[ChainResponse]) -> None:
+    """Print what everything cost: broken attempts are in the total of their call."""
+    say(f"What the {len(responses)} answers cost, broken attempts included:")
+    total = 0
+    for number, response in enumerate(responses, start=1):
+        usage = response.total_usage
+        expect(usage.HasField("cost_nano_usd"), "every call has its price")
+        spent = sum(attempt.usage.cost_nano_usd for attempt in response.attempts)
+        expect(usage.cost_nano_usd == spent, "the bill of a call is the sum of its attempts")
+        total += usage.cost_nano_usd
+        show(f"\n   call {number}: {dollars(usage.cost_nano_usd)}")
+    expect(total > 0, "the answers cost something")
+    show(f"\n   together: {dollars(total)}\n")
+
+
+async def sleep_until(moment: datetime) -> None:
+    """Wait for a moment to come."""
+    wait = moment - datetime.now(UTC)
+    await asyncio.sleep(max(wait.total_seconds(), 0) + 0.05)
+
+
+def say(sentence: str) -> None:
+    """Print a line of the narration."""
+    show(f"\n{sentence}\n")
+
+
+def show(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, end="", flush=True)
+
+
+def expect(happened: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
+    """End the demo unless something happened."""
+    if not happened:
+        raise Surprise(what)
+
+
+@asynccontextmanager
+async def gateway() -> AsyncIterator[str]:
+    """A gateway as a process of its own, on any free port; it is stopped however this ends."""
+    # The demo must not depend on what else this machine has configured.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PACELINE")}
+    command = [sys.executable, "-m", "paceline_server", "serve"]
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            *[*command, "--config", str(CONFIG), "--listen", "127.0.0.1:0"],
+            env=environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+        )
+        try:
+            yield await address_of(process)
+        except Exception:
+            log.seek(0)
+            sys.stderr.write("\n\nThe log of the gateway:\n" + log.read().decode())
+            raise
+        finally:
+            exit_code = await stop(process)
+    expect(exit_code == 0, "the gateway stops when it is told, and ends well")
+
+
+async def address_of(process: asyncio.subprocess.Process) -> str:
+    """What a gateway says on its first line: where it listens."""
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE.total_seconds()):
+        line = (await process.stdout.readline()).decode()
+    expect(line.startswith("paceline listening on "), "the gateway starts")
+    return line.split()[-1]
+
+
+async def stop(process: asyncio.subprocess.Process) -> int:
+    """Tell a gateway to stop, and end it if it does not; returns its exit code."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(5):
+            return await process.wait()
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
+
+
+async def run() -> None:
+    """Start a gateway, tell the story, stop the gateway."""
+    async with gateway() as address, connect(address) as channel:
+        show(f"A gateway listens on {address}, in front of two simulated providers, alpha and beta.\n")
+        await tell(channel)
+    show("\nThat was it. Start a gateway of your own with: paceline serve\n")
+
+
+def main() -> int:
+    """Run the demo; returns the exit code."""
+    # Whoever ends the demo ends its gateway too, by whatever signal.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        return 130
+    except Surprise as surprise:
+        print(f"\nThis did not happen: {surprise}.", file=sys.stderr)
+        return 1
+    except (PacelineError, TimeoutError) as error:
+        print(f"\nThis should not have happened: {error!r}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
