@@ -59,15 +59,6 @@ def encode_event(event: CallEvent) -> chain_pb2.StreamChainResponse:
     return wire
 
 
-def encode_finished(
-    call_id: str, completion: Completion, attempts: Iterable[Attempt], total: Usage
-) -> chain_pb2.StreamChainResponse:
-    """The last event of a streamed chain."""
-    wire = chain_pb2.StreamChainResponse()
-    _write_response(wire.finished, call_id, completion, attempts, total)
-    return wire
-
-
 def encode_response(
     call_id: str, completion: Completion, attempts: Iterable[Attempt], total: Usage
 ) -> chain_pb2.ChainResponse:
