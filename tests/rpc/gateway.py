@@ -128,6 +128,10 @@ class Gate:
         response = await stub.Check(health_pb2.HealthCheckRequest(service=name))
         return int(response.status)
 
+    def chain_over(self, channel: grpc.aio.Channel) -> chain_pb2_grpc.ChainServiceAsyncStub:
+        """The client of ChainService over a channel of its own."""
+        return chain_pb2_grpc.ChainServiceStub(channel)
+
     def connect(self) -> grpc.aio.Channel:
         """A channel of its own, with a connection of its own; closed with the gateway."""
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
@@ -278,8 +282,8 @@ async def read_stream(call: Any) -> Told:
     """Read a stream to its end."""
     events: list[chain_pb2.StreamChainResponse] = []
     try:
-        async for event in call:
-            events.append(event)  # noqa: PERF401 - what came before an error counts
+        while (event := await call.read()) is not grpc.aio.EOF:
+            events.append(event)
     except grpc.aio.AioRpcError as error:
         return Told(events, failure_of(error))
     return Told(events, None)

@@ -5,6 +5,7 @@ They keep to the protocol of `providers.base`, and nothing more.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -90,3 +91,43 @@ class _FloodStream:
 
     async def aclose(self) -> None:
         self._flood.closed_count += 1
+
+
+class Waiting:
+    """A provider that takes every call and never answers.
+
+    Attributes:
+        entered: Released once for each call that has come.
+        running_count: Calls that wait.
+    """
+
+    def __init__(self, name: str = "test") -> None:
+        """Wait for ever."""
+        self.name = name
+        self.entered = asyncio.Semaphore(0)
+        self.running_count = 0
+
+    def profile(self, model: str) -> Profile:
+        """Nothing is known."""
+        return Profile()
+
+    async def complete(self, request: ProviderRequest) -> Answer:
+        """Wait."""
+        await self._wait()
+        raise AssertionError("nobody wakes it")
+
+    async def open(self, request: ProviderRequest) -> AnswerStream:
+        """Wait."""
+        await self._wait()
+        raise AssertionError("nobody wakes it")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    async def _wait(self) -> None:
+        self.running_count += 1
+        self.entered.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.running_count -= 1

@@ -142,8 +142,13 @@ class Shell:
                 self._idle.set()
         status = self._status(failure, rpc)
         self._ended(rpc, status.code.name, failure.reason.value)
-        await context.abort_with_status(status)
-        return None
+        try:
+            await context.abort_with_status(status)
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError:
+            # Its first event still waits for a client that takes nothing: there is no way to tell it more.
+            return None
 
     def _status(self, failure: PacelineError, rpc: Rpc) -> RichStatus:
         try:
