@@ -24,8 +24,12 @@ from paceline_server.rpc.targets import TargetRpc
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.telemetry.calls import CallObserver
 
+HIGHEST_PORT = 65_535
 CLOSING_GRACE = 1.0
 """Seconds for the last statuses to reach their clients once nothing is in flight any more."""
+
+SHORTEST_PING_INTERVAL_MS = 20_000
+"""A client that pings more often is hung up on (gRPC's own default is five minutes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class PacelineServer:
         """
         port = self._bind()
         await self._server.start()
-        await self._reporter.started()
+        self._reporter.started()
         host, _, _ = self._options.address.rpartition(":")
         return self._options.address if host.startswith("unix") else f"{host}:{port}"
 
@@ -111,7 +115,7 @@ class PacelineServer:
         Returns:
             Whether all calls finished within the drain's timeout; those that did not were cancelled.
         """
-        await self._reporter.draining()
+        self._reporter.draining()
         await asyncio.sleep(self._options.drain_delay)
         self._shell.draining.set()
         finished = await self._idle_within(self._options.drain_timeout)
@@ -131,19 +135,25 @@ class PacelineServer:
 
     def _bind(self) -> int:
         tls = self._options.tls
+        address = self._options.address
+        port = address.rpartition(":")[2]
+        if port.isdigit() and int(port) > HIGHEST_PORT:
+            # The transport would take the rest of a division by 65536.
+            raise ListenError(f"cannot listen on {address}: {port} is no port")
         try:
             if tls is None:
-                return self._server.add_insecure_port(self._options.address)
+                return self._server.add_insecure_port(address)
             credentials = grpc.ssl_server_credentials(
                 [(tls.private_key, tls.certificate_chain)],
                 root_certificates=tls.client_ca,
                 require_client_auth=tls.client_ca is not None,
             )
-            return self._server.add_secure_port(self._options.address, credentials)
+            return self._server.add_secure_port(address, credentials)
         except RuntimeError:
-            raise ListenError(
-                f"cannot listen on {self._options.address}: it is in use or not this machine's"
-            ) from None
+            cause = "it is in use or not this machine's"
+            if tls is not None:
+                cause += ", or the certificate and its key cannot be used"
+            raise ListenError(f"cannot listen on {address}: {cause}") from None
 
 
 def _channel_options(options: ServerOptions) -> list[tuple[str, Any]]:
@@ -152,4 +162,6 @@ def _channel_options(options: ServerOptions) -> list[tuple[str, Any]]:
         ("grpc.max_send_message_length", -1),
         # Two servers on one port would share the calls without knowing of each other's benches.
         ("grpc.so_reuseport", 0),
+        # Models think for minutes without a byte; clients may ask more often whether the other end still lives.
+        ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MS),
     ]

@@ -201,5 +201,6 @@ def _pushback(error: PacelineError) -> int | None:
     if error.reason is ErrorReason.ALL_ATTEMPTS_FAILED:
         return DO_NOT_RETRY
     if error.reason in PUSHED_BACK and error.retry_after is not None:
-        return round(min(max(0.0, error.retry_after), LONGEST_PUSHBACK) * 1000)
+        # Never 0: clients of gRPC 1.85 hang on it until their deadline.
+        return max(1, round(min(error.retry_after, LONGEST_PUSHBACK) * 1000))
     return None
