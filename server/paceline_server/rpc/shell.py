@@ -17,6 +17,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from paceline_server.completion.errors import CallFailed, ErrorReason, PacelineError, Refused
+from paceline_server.completion.usage import NOTHING_USED
 from paceline_server.rpc.status import CALL_ID, RichStatus, to_status
 from paceline_server.strategies.call import Call
 from paceline_server.telemetry.calls import CallEnded, CallObserver
@@ -187,6 +188,7 @@ class Shell:
                 reason=reason,
                 latency=latency,
                 attempts=() if record is None else tuple(record.attempts),
+                usage=NOTHING_USED if record is None else record.total_usage(),
             )
         )
 

@@ -157,8 +157,12 @@ class AttemptRun:
     def _end(self, outcome: AttemptOutcome, *, usage: Usage | None) -> Attempt:
         now = asyncio.get_running_loop().time()
         first = self.first_content_at
-        attempt = replace(
-            self.snapshot(),
+        attempt = Attempt(
+            index=self.index,
+            target=self.target,
+            path=self.turn.path,
+            try_number=self.try_number,
+            start_offset=self.started_at - self.call.started_at,
             outcome=outcome,
             usage=usage,
             latency=now - self.started_at,

@@ -113,6 +113,8 @@ class CallRecord:
 
     def total_usage(self) -> Usage:
         """What all attempts used together."""
+        if len(self.attempts) == 1:
+            return self.attempts[0].usage or NOTHING_USED
         return total_usage(attempt.usage or NOTHING_USED for attempt in self.attempts)
 
 

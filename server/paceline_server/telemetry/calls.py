@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from paceline_server.completion.attempt import Attempt, AttemptOutcome
-from paceline_server.completion.usage import NOTHING_USED, total_usage
+from paceline_server.completion.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class CallEnded:
     Attributes:
         reason: The reason of the error catalogue; empty for OK and for callers that left.
         latency: Seconds.
+        usage: Of all attempts together.
     """
 
     call_id: str
@@ -29,6 +30,7 @@ class CallEnded:
     reason: str
     latency: float
     attempts: tuple[Attempt, ...]
+    usage: Usage
 
 
 class CallObserver(Protocol):
@@ -52,7 +54,7 @@ class CallLog:
 
     def call_ended(self, ended: CallEnded) -> None:
         """Log the call; never a prompt, an answer or a secret."""
-        usage = total_usage(attempt.usage or NOTHING_USED for attempt in ended.attempts)
+        usage = ended.usage
         served = next((a.target for a in ended.attempts if a.outcome is AttemptOutcome.SUCCEEDED), None)
         self._log.info(
             "call",
