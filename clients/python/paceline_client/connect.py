@@ -22,7 +22,7 @@ MAXIMUM_ATTEMPT_COUNT = 3
 """How often gRPC sends a call that was refused before its first message, the first time included."""
 
 _SCHEME = re.compile(r"^(dns:(//[^/]*/)?|ipv[46]:)")
-_KEEPALIVE_TIME_MS = 310_000
+_KEEPALIVE_TIME_MS = 30_000
 _KEEPALIVE_TIMEOUT_MS = 20_000
 
 
@@ -58,7 +58,7 @@ def channel_options(address: str, *, retry: bool = True) -> list[tuple[str, str 
         ("grpc.max_receive_message_length", MAXIMUM_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAXIMUM_MESSAGE_BYTES),
         # A model may think for minutes without a byte on the wire; only pings tell that from a dead peer.
-        # gRPC servers take one every 300 s from a silent client, and hang up on who sends more.
+        # Paceline takes one every 20 s and hangs up on who sends more.
         ("grpc.keepalive_time_ms", _KEEPALIVE_TIME_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.enable_retries", int(retry)),

@@ -13,6 +13,7 @@ from paceline.v1.chain_pb2 import ChainResponse, StreamChainResponse
 from paceline_client.chain import chain, chain_request, stream_chain
 from paceline_client.connect import channel_options, connect, is_loopback, service_config
 from paceline_client.errors import CallFailed
+from paceline_server.rpc.server import SHORTEST_PING_INTERVAL_MS
 from tests.clients.python.certificates import self_signed
 from tests.clients.python.fake_gateway import FakeGateway, Refusal, serving
 
@@ -119,9 +120,9 @@ def test_only_loopback_bypasses_a_proxy(address: str, *, loopback: bool) -> None
 
 
 def test_pings_are_as_rare_as_servers_demand() -> None:
-    """A server hangs up on a client that pings more often than every five minutes while a model thinks."""
+    """S7: the server hangs up on a client that pings more often than it allows while a model thinks."""
     options = dict(channel_options("gateway.example:443"))
-    assert int(options["grpc.keepalive_time_ms"]) > 300_000
+    assert int(options["grpc.keepalive_time_ms"]) > SHORTEST_PING_INTERVAL_MS
 
 
 def test_the_service_config_retries_unavailable_alone() -> None:
