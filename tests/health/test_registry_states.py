@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.health import machine
 from paceline_server.health.classes import CONSEQUENCES, Penalty
 from paceline_server.health.machine import HealthConfig, Record, TargetState
 from paceline_server.health.registry import HealthRegistry, Held, ProviderScope, Scope, Ticket
@@ -39,7 +40,8 @@ class HealthLife(RuleBasedStateMachine):
 
     def changed(self, scope: Scope, record: Record) -> None:
         """One change: generations never go back, and a bench never shortens but for a reason."""
-        before = self.records.get(scope, Record())
+        # What time alone changes is not told, so the record before is what time has made of it.
+        before = machine.settled(self.records.get(scope, Record()), self.now)
         assert record.generation >= before.generation, "a generation went back (A5)"
         was_held = before.state in HELD_STATES and before.until > self.now
         is_held = record.state in HELD_STATES and record.until > self.now

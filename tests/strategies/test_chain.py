@@ -398,6 +398,17 @@ async def test_a_stream_without_its_terminal_marker_is_a_failure() -> None:
     assert streamed.attempts[0].failure_class is FailureClass.MALFORMED_RESPONSE
 
 
+@virtual_time
+async def test_a_target_that_the_call_may_not_turn_to_is_not_left() -> None:
+    """A1, A3: beside the models of a provider at fault the other target is the last, with all the time."""
+    refusal = refuses(FailureClass.QUOTA, retry_after=0.0)
+    world = World({"a/x": refusal, "b/y": says("two", first=200.0), "a/z": says("no")})
+
+    outcome = await world.stream()
+
+    assert outcome.answer == "two"
+
+
 # Budgets
 
 

@@ -13,14 +13,18 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from paceline_server.completion.answer import Completion
 from paceline_server.completion.attempt import AttemptOutcome, FailureClass
 from paceline_server.completion.deltas import Delta, character_count, fold
-from paceline_server.completion.errors import ErrorReason
-from paceline_server.completion.usage import total_usage
+from paceline_server.completion.errors import CallFailed, ErrorReason
+from paceline_server.completion.usage import Price, total_usage
 from paceline_server.health.classes import CONSEQUENCES, Advance
+from paceline_server.providers.profile import Profile
+from paceline_server.strategies import engine
 from paceline_server.strategies.call import AttemptConfig, ChainOptions, Recovery
 from paceline_server.strategies.chain import Chain
 from paceline_server.strategies.model import Model
+from tests.strategies.cancelling import BUDGET, Stepper, check_left_behind
 from tests.strategies.scripted import (
     PING,
     Break,
@@ -268,3 +272,29 @@ async def test_calls_in_a_row_keep_the_books_in_order(
         assert [attempt.index for attempt in outcome.attempts] == list(range(len(outcome.attempts)))
 
     assert len(world.calls) <= 9 * len(rests)
+
+
+@settings(RANDOM, max_examples=500)
+@given(plays=plays, options=options, split=st.integers(0, 3), at=st.integers(0, 60), late=st.booleans())
+@virtual_time
+async def test_any_call_can_be_cancelled_anywhere(
+    plays: list[list[Script]], options: ChainOptions, split: int, at: int, *, late: bool
+) -> None:
+    """A4, A6, H2: at any wait of any schedule nothing is left behind, and each attempt is booked once."""
+    priced = dict.fromkeys(NAMES, Profile(price=Price(1000, 2000)))
+    world = World(dict(zip(NAMES, plays, strict=False)), budget=BUDGET, profiles=priced)
+    call = world.call(options, within=LONG)
+    client = Client()
+    stepper = Stepper(engine.stream(call, model_of(world, split), client, now=world.health.now), at, late)
+
+    async def follow() -> Completion:
+        return await stepper
+
+    task = asyncio.create_task(follow())
+    await asyncio.wait([task])
+
+    assert task.cancelled() == (at < stepper.count)
+    if task.cancelled():
+        check_left_behind(world, call, client, set())
+    else:
+        assert task.exception() is None or isinstance(task.exception(), CallFailed)

@@ -52,9 +52,9 @@ class Chain:
         """The models in their order."""
         return f"Chain{self._models!r}"
 
-    def ready(self) -> bool:
-        """Whether one of the models may be called now."""
-        return any(model.ready() for model in self._models)
+    def ready(self, call: Call) -> bool:
+        """Whether `call` may turn to one of the models now."""
+        return any(model.ready(call) for model in self._models)
 
     async def complete(self, call: Call, turn: Turn) -> Completion:
         """Give the whole answer of the first model that has one; recovers silently."""
@@ -63,18 +63,22 @@ class Chain:
 
     async def stream(self, call: Call, sink: Sink, turn: Turn) -> Completion:
         """Stream the answer of the first model that gives it whole."""
-        hold = call.options.hold_token_count
-        if hold is None:
-            hold = self._config.hold_token_count
-        delivery = Delivery(sink, call.options.recovery, hold)
+        delivery = sink if isinstance(sink, Delivery) else self._delivery(call, sink)
         return await self._answer(
             call, turn, delivery, lambda model, turn: model.stream(call, delivery, turn)
         )
 
+    def _delivery(self, call: Call, sink: Sink) -> Delivery:
+        """One a call: a chain in a chain delivers through its parent's, so nothing is held back twice."""
+        hold = call.options.hold_token_count
+        if hold is None:
+            hold = self._config.hold_token_count
+        return Delivery(sink, call.options.recovery, hold)
+
     async def _answer(self, call: Call, turn: Turn, delivery: Delivery, ask: Ask) -> Completion:
         progress = _Progress()
         for position in range(len(self._models)):
-            untried = self._untried(position, turn, progress)
+            untried = self._untried(call, position, turn, progress)
             mine = replace(self._place(position, turn), untried=untried, first_pass=True, last_resort=False)
             completion = await self._try(position, mine, delivery, ask, progress)
             if completion is not None:
@@ -129,10 +133,11 @@ class Chain:
         """The turn of the model at `position`; a chain of one is its model."""
         return turn.child(f"chain[{position}]") if len(self._models) > 1 else turn
 
-    def _untried(self, position: int, turn: Turn, progress: _Progress) -> int:
+    def _untried(self, call: Call, position: int, turn: Turn, progress: _Progress) -> int:
         """How many models could still be turned to: later ones, ramping ones, and the parent's."""
         declined = sum(1 for _, unanswered in progress.held if _ramping(unanswered))
-        return turn.untried + declined + sum(1 for model in self._models[position + 1 :] if model.ready())
+        later = sum(1 for model in self._models[position + 1 :] if model.ready(call))
+        return turn.untried + declined + later
 
 
 def _note(delivery: Delivery, progress: _Progress, unanswered: Unanswered) -> None:

@@ -65,8 +65,8 @@ class Model(Protocol):
         """All targets that it may call."""
         ...
 
-    def ready(self) -> bool:
-        """Whether one of its targets may be called now."""
+    def ready(self, call: Call) -> bool:
+        """Whether `call` may turn to one of its targets now."""
         ...
 
     async def complete(self, call: Call, turn: Turn) -> Completion:

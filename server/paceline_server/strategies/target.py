@@ -57,9 +57,10 @@ class TargetModel:
         """The target, as a spec writes it."""
         return f"TargetModel({self.target})"
 
-    def ready(self) -> bool:
-        """Whether the target may be called now."""
-        return self._surroundings.health.held(self.target) is None
+    def ready(self, call: Call) -> bool:
+        """Whether `call` may turn to the target now."""
+        health = self._surroundings.health
+        return health.held(self.target) is None and health.scopes(self.target)[0] not in call.record.barred
 
     async def complete(self, call: Call, turn: Turn) -> Completion:
         """Make one attempt, unary."""
