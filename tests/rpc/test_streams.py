@@ -274,10 +274,10 @@ async def nothing_is_left(gate: Gate, *, content_seen: bool) -> None:
     """One line was told of the call, its bill is booked, and nobody was penalised."""
     (ended,) = await gate.book.ended(1)
     assert ended.code == "CANCELLED"
-    skipped, attempt = ended.attempts
-    assert skipped.outcome is AttemptOutcome.SKIPPED
-    assert attempt.outcome is AttemptOutcome.CANCELLED
+    made = [attempt for attempt in ended.attempts if attempt.outcome is not AttemptOutcome.SKIPPED]
+    assert [attempt.outcome for attempt in made] in ([], [AttemptOutcome.CANCELLED])
     if content_seen:
+        (attempt,) = made
         assert attempt.usage is not None
         assert attempt.usage.output_token_count > 0
         assert attempt.usage.input_token_count > 0

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from paceline_server.routing.directory import Directory
 from paceline_server.rpc.registration import services
@@ -23,53 +24,82 @@ LONGEST_WAIT = 3600.0
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+Context = grpc.aio.ServicerContext[Any, Any]
 
 _MESSAGES: Any = health_pb2
 """The types that come with the stubs do not know `List` yet."""
 
 
-class HealthRpc(HealthServicer):
-    """The stock servicer, and `List`, which it lacks."""
+class HealthRpc(health_pb2_grpc.HealthServicer):
+    """The methods of `grpc.health.v1`.
+
+    The stock servicer lacks `List`, and it writes to watchers under a lock that setting a status needs: one
+    client that takes nothing would keep a process from ever saying that it drains.
+    """
 
     def __init__(self) -> None:
         """Know no name yet."""
-        super().__init__()
         self._statuses: dict[str, int] = {}
+        self._changed = asyncio.Event()
 
-    async def set(self, service: str, status: int) -> None:
-        """Set the status of a name, and tell those who watch it."""
+    def set(self, service: str, status: int) -> None:
+        """Set the status of a name, and wake those who watch."""
         self._statuses[service] = status
-        await super().set(service, status)
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    async def List(self, request: object, context: object) -> Any:
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> Any:
+        """The status of one name."""
+        status = self._statuses.get(request.service)
+        if status is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"{request.service!r} is not known")
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def List(self, request: object, context: Context) -> Any:
         """All names with their statuses."""
         statuses = {
             name: health_pb2.HealthCheckResponse(status=status) for name, status in self._statuses.items()
         }
         return _MESSAGES.HealthListResponse(statuses=statuses)
 
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+        """The status of one name, and each change of it that the client is quick enough to see."""
+        told: int | None = None
+        while True:
+            changed = self._changed
+            status = self._statuses.get(request.service, SERVICE_UNKNOWN)
+            if status != told:
+                try:
+                    await context.write(health_pb2.HealthCheckResponse(status=status))
+                except grpc.aio.BaseError:
+                    return  # the client has left
+                told = status
+            await changed.wait()
+
 
 class HealthReporter:
     """Keeps the health servicer's statuses true."""
 
-    def __init__(self, servicer: HealthServicer, directory: Directory) -> None:
+    def __init__(self, servicer: HealthRpc, directory: Directory) -> None:
         """Report on `directory` to `servicer`."""
         self._servicer = servicer
         self._directory = directory
         self._changed = asyncio.Event()
         self._told: dict[str, bool] = {}
 
-    async def started(self) -> None:
+    def started(self) -> None:
         """Say that calls are taken, and how the models stand."""
-        await self._servicer.set(LIVENESS, SERVING)
+        self._servicer.set(LIVENESS, SERVING)
         for name in self._process_names():
-            await self._servicer.set(name, SERVING)
-        await self._tell_models()
+            self._servicer.set(name, SERVING)
+        self._tell_models()
 
-    async def draining(self) -> None:
+    def draining(self) -> None:
         """Say that no more calls are taken; the process still lives."""
         for name in self._process_names():
-            await self._servicer.set(name, NOT_SERVING)
+            self._servicer.set(name, NOT_SERVING)
 
     async def run(self) -> None:
         """Follow the health of targets until cancelled."""
@@ -78,7 +108,7 @@ class HealthReporter:
             while True:
                 # Before the look: a change that comes while it is told must lead to another look.
                 self._changed.clear()
-                await self._tell_models()
+                self._tell_models()
                 await self._next_change()
         finally:
             unsubscribe()
@@ -86,13 +116,11 @@ class HealthReporter:
     def _process_names(self) -> list[str]:
         return ["", *(service.full_name for service in services())]
 
-    async def _tell_models(self) -> None:
+    def _tell_models(self) -> None:
         for model in self._directory.models():
             if self._told.get(model.name) is not model.available:
                 self._told[model.name] = model.available
-                await self._servicer.set(
-                    MODEL_PREFIX + model.name, SERVING if model.available else NOT_SERVING
-                )
+                self._servicer.set(MODEL_PREFIX + model.name, SERVING if model.available else NOT_SERVING)
 
     async def _next_change(self) -> None:
         """Wait for a report, or for the end of a bench: time alone makes a model available."""

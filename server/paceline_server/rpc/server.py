@@ -162,6 +162,6 @@ def _channel_options(options: ServerOptions) -> list[tuple[str, Any]]:
         ("grpc.max_send_message_length", -1),
         # Two servers on one port would share the calls without knowing of each other's benches.
         ("grpc.so_reuseport", 0),
-        # Models think for minutes without a byte; clients may ask more often whether the other end still lives.
+        # Models think for minutes without a byte; clients may ask more often whether this end still lives.
         ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MS),
     ]
