@@ -226,4 +226,4 @@ class HealthLife(RuleBasedStateMachine):
 
 
 TestHealthLife = HealthLife.TestCase
-TestHealthLife.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestHealthLife.settings = settings(max_examples=300, stateful_step_count=40)

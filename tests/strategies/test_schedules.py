@@ -220,7 +220,7 @@ def model_of(world: World, split: int) -> Model:
     return Chain([*(world.model(name) for name in names[:split]), world.chain(*names[split:])], world.config)
 
 
-RANDOM = settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RANDOM = settings(max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 
 
 @RANDOM
