@@ -1,4 +1,4 @@
-"""What holds for all tests: no example of a property is timed, since a busy machine says nothing of the code."""
+"""What holds for all tests: no example of a property is timed; a busy machine says nothing of the code."""
 
 from __future__ import annotations
 
