@@ -19,10 +19,10 @@ from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.openai_parts import PartAssembler
 from paceline_server.providers.openai_usage import usage_of
 from paceline_server.providers.openai_wire import (
+    NOT_A_CHUNK,
     Choice,
     Chunk,
     Logprobs,
-    NotAChunkError,
     WireUsage,
     decode_chunk,
 )
@@ -79,7 +79,7 @@ class AnswerReader:
         """
         try:
             chunk = decode_chunk(data)
-        except NotAChunkError as error:
+        except NOT_A_CHUNK as error:
             raise self._not_a_chunk(data, is_error=is_error) from error
         if chunk.error or is_error or chunk.choices is None:
             self._check_for_error(data, is_error=is_error)
@@ -93,7 +93,7 @@ class AnswerReader:
         """
         try:
             chunk = decode_chunk(body)
-        except NotAChunkError as error:
+        except NOT_A_CHUNK as error:
             raise self._not_a_chunk(body) from error
         if chunk.error or chunk.choices is None:
             self._check_for_error(body)
@@ -146,15 +146,17 @@ class AnswerReader:
         if usage is not None and (usage.prompt_tokens is not None or usage.completion_tokens is not None):
             self._usage = usage
         for choice in chunk.choices or ():
-            if not choice.index:  # only one was asked for, and its index may be missing
-                self._read_choice(choice)
+            if choice.index:  # only one was asked for, and its index may be missing
+                continue
+            message = choice.delta or choice.message
+            if message is not None:
+                self._parts.add(message)
+            if choice.logprobs is not None:
+                self._read_logprobs(choice.logprobs)
+            if choice.finish_reason or choice.finish_details is not None:
+                self._read_reason(choice)
 
-    def _read_choice(self, choice: Choice) -> None:
-        message = choice.delta or choice.message
-        if message is not None:
-            self._parts.add(message)
-        if choice.logprobs is not None:
-            self._read_logprobs(choice.logprobs)
+    def _read_reason(self, choice: Choice) -> None:
         reason = choice.finish_reason
         if not reason and choice.finish_details is not None:
             reason = choice.finish_details.type

@@ -27,10 +27,12 @@ from paceline_server.providers.openai_wire import (
     ToolCallFragment,
 )
 
-_TEXT = "text"
 _REASONING = "reasoning"
 _FUNCTION_CALL = -1
 """The index of the one call of the legacy format."""
+
+_NOT_YET = -3
+"""The text part's index before there is one: no run is of it."""
 
 _NEWCOMER = -2
 """The place of calls that came without an index: the last of them is the one that is continued."""
@@ -55,6 +57,7 @@ class PartAssembler:
         "_run",
         "_run_kind",
         "_run_part",
+        "_text_part",
         "part_count",
         "refused",
     )
@@ -65,6 +68,7 @@ class PartAssembler:
         self.refused = False
         self._provider = provider
         self._part_of: dict[str, int] = {}
+        self._text_part = _NOT_YET
         self._calls: list[_Call] = []
         self._call_of_index: dict[int, _Call] = {}
         self._deltas: list[Delta] = []
@@ -81,7 +85,15 @@ class PartAssembler:
         elif thought := message.reasoning_content or message.reasoning:
             self._extend(self._part(_REASONING), ReasoningDelta, thought)
 
-        self._add_content(message)
+        content = message.content
+        if content and self._run_part == self._text_part and isinstance(content, str):
+            # The usual case where much was read at once: the same text goes on.
+            self._run.append(content)
+        else:
+            self._add_content(message)
+        if message.refusal:
+            self.refused = True
+            self._extend_text(message.refusal)
         if message.tool_calls:
             for fragment in message.tool_calls:
                 self._add_call(fragment)
@@ -107,6 +119,12 @@ class PartAssembler:
             part = self._part_of[key] = self.part_count
             self.part_count += 1
         return part
+
+    def _extend_text(self, text: str) -> None:
+        if self._text_part == _NOT_YET:
+            self._text_part = self.part_count
+            self.part_count += 1
+        self._extend(self._text_part, TextDelta, text)
 
     def _extend(self, part: int, kind: type[TextDelta | ReasoningDelta | ToolCallDelta], text: str) -> None:
         if part != self._run_part:
@@ -139,14 +157,11 @@ class PartAssembler:
         content = message.content
         if content:
             if isinstance(content, str):
-                self._extend(self._part(_TEXT), TextDelta, content)
+                self._extend_text(content)
             else:
                 self._add_items(content)
         elif message.audio is not None and message.audio.transcript:
-            self._extend(self._part(_TEXT), TextDelta, message.audio.transcript)
-        if message.refusal:
-            self.refused = True
-            self._extend(self._part(_TEXT), TextDelta, message.refusal)
+            self._extend_text(message.audio.transcript)
 
     def _add_items(self, items: list[ContentItem]) -> None:
         for item in items:
@@ -156,9 +171,9 @@ class PartAssembler:
                 self._extend(self._part(_REASONING), ReasoningDelta, "".join(thoughts))
             elif item.refusal:
                 self.refused = True
-                self._extend(self._part(_TEXT), TextDelta, item.refusal)
+                self._extend_text(item.refusal)
             elif item.text:
-                self._extend(self._part(_TEXT), TextDelta, item.text)
+                self._extend_text(item.text)
 
     def _add_detail(self, detail: ReasoningDetail) -> None:
         text = detail.text or detail.summary or ""

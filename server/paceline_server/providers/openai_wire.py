@@ -148,20 +148,8 @@ class Chunk(msgspec.Struct, gc=False):
     x_groq: GroqExtras | None = None
 
 
-_DECODER = msgspec.json.Decoder(Chunk, strict=False)
+decode_chunk = msgspec.json.Decoder(Chunk, strict=False).decode
+"""Gives the chunk that some bytes are, or raises one of `NOT_A_CHUNK`; numbers may be written as strings."""
 
-
-class NotAChunkError(ValueError):
-    """The bytes are not JSON, not UTF-8, or have another type where a used field should be."""
-
-
-def decode_chunk(data: bytes) -> Chunk:
-    """The chunk that `data` are; numbers may be written as strings.
-
-    Raises:
-        NotAChunkError: They are none.
-    """
-    try:
-        return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise NotAChunkError("the data are no chat completion") from error
+NOT_A_CHUNK = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""The bytes are not JSON, not UTF-8, or have another type where a used field should be."""

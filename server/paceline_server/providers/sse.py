@@ -22,6 +22,10 @@ class SseEvent(NamedTuple):
     name: bytes = b""
 
 
+_new_event = tuple.__new__
+"""A named tuple's own constructor is a Python function, and costs more than all else that an event does."""
+
+
 class EventTooLargeError(ValueError):
     """An event, or a line of one, is larger than the bound."""
 
@@ -102,7 +106,7 @@ class SseDecoder:
                     and next_lf - position < self._max_event_bytes
                 ):
                     # The usual event: one line and a blank one.
-                    events.append(SseEvent(chunk[position + 6 : next_lf]))
+                    events.append(_new_event(SseEvent, (chunk[position + 6 : next_lf], b"")))
                     position = next_lf + 2
                     next_lf = chunk.find(b"\n", position)
                     continue
