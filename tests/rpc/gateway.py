@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -47,9 +48,9 @@ PATIENCE = 20.0
 class CallBook:
     """Keeps what an observer is told, and lets tests wait for it."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self.calls: list[CallEnded] = []
+    def __init__(self, kept_call_count: int | None = None) -> None:
+        """Start empty; keep all calls, or only the latest."""
+        self.calls: deque[CallEnded] = deque(maxlen=kept_call_count)
         self.bugs: list[Exception] = []
         self._told = asyncio.Event()
 
@@ -62,7 +63,7 @@ class CallBook:
         """Keep the bug."""
         self.bugs.append(error)
 
-    async def ended(self, count: int) -> list[CallEnded]:
+    async def ended(self, count: int) -> Sequence[CallEnded]:
         """Wait until `count` calls have ended; gives all that have."""
         async with asyncio.timeout(PATIENCE):
             while len(self.calls) < count:
@@ -113,7 +114,7 @@ class Gate:
         return provider
 
     @property
-    def calls(self) -> list[CallEnded]:
+    def calls(self) -> Sequence[CallEnded]:
         """What the listener told of each RPC."""
         return self.book.calls
 
@@ -164,6 +165,7 @@ async def gateway(
     health_config: HealthConfig | None = None,
     now: Callable[[], float] = time.time,
     follow_health: bool = False,
+    kept_call_count: int | None = None,
     **server_options: Any,
 ) -> AsyncIterator[Gate]:
     """A gateway over the simulated provider `test`, or over `providers`."""
@@ -176,7 +178,7 @@ async def gateway(
     directory = Directory(catalog, health, lambda target: by_name[target.provider].profile(target.model))
     budget = AttemptBudget(BudgetConfig(per_second=1e6, burst=1e6))
     surroundings = Surroundings(health, budget, attempts or AttemptConfig(), random.Random(1))
-    book = CallBook()
+    book = CallBook(kept_call_count)
     made = options(**server_options)
     server = PacelineServer(made, Assembly(catalog, by_name, surroundings), directory, book)
     address = await server.start()
