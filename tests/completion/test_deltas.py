@@ -208,3 +208,10 @@ def test_nothing_folds_to_nothing() -> None:
     assert fold([]) == ()
     assert fold([Delta(0, TextDelta(""))]) == (Part(Text("")),)
     assert merge_adjacent([]) == []
+
+
+def test_media_are_never_joined() -> None:
+    """Stream rule 1: each media delta is a whole part, and it is the fold that finds one too many."""
+    twice = [Delta(0, PICTURE), Delta(0, PICTURE)]
+
+    assert merge_adjacent(twice) == twice

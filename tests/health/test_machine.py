@@ -235,3 +235,10 @@ def test_unbench_forgets_all_but_the_generation(record: Record) -> None:
 def test_the_time_of_return(record: Record, now: float, expected: float) -> None:
     """C3: the end of the bench, or soon, where a probe is on its way."""
     assert machine.returns_at(record, now) == expected
+
+
+def test_a_last_resort_that_fails_does_not_shorten_the_bench_that_it_broke() -> None:
+    """C3, H4: until = max(old, new): the provider's date stands, whatever the probe before it brought."""
+    after = failed(probing(600.0, lease_until=70.0), 5.0)
+
+    assert (after.state, after.until) == (BENCHED, 600.0)

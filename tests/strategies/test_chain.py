@@ -198,6 +198,16 @@ async def test_a_retry_after_the_providers_own_pause_goes_as_a_probe() -> None:
     assert world.record("a/x").state is TargetState.RAMPING
 
 
+@virtual_time
+async def test_a_retry_that_waited_is_let_through_though_the_two_clocks_differ() -> None:
+    """C1: the wait runs on the loop's clock and the bench on the wall's; a hair between them is no bench."""
+    world = World({"a/x": [refuses(FailureClass.RATE_LIMITED, retry_after=3.0), says("one")]}, drift=0.01)
+
+    outcome = await world.stream()
+
+    assert outcome.tried == ["a/x failed", "a/x succeeded"]
+
+
 @pytest.mark.parametrize("failure_class", [*RETRIED, FailureClass.RATE_LIMITED])
 @virtual_time
 async def test_a_long_retry_after_advances_at_once(failure_class: FailureClass) -> None:
@@ -461,7 +471,7 @@ async def test_a_call_that_the_budget_stops_gives_back_its_probe() -> None:
     world.bench("b/y")
     await asyncio.sleep(5.0)
 
-    outcome = await world.stream()
+    outcome = await world.stream(transient_retry_count=0)
 
     assert outcome.reason is ErrorReason.ALL_ATTEMPTS_FAILED
     assert world.called == ["a/x"]

@@ -162,8 +162,13 @@ class World:
         profiles: Mapping[str, Profile] | None = None,
         quota_identities: Mapping[str, str] | None = None,
         seed: int = 1,
+        drift: float = 0.0,
     ) -> None:
-        """Make a world on the running loop; `scripts` by target, as "provider/model"."""
+        """Make a world on the running loop; `scripts` by target, as "provider/model".
+
+        Args:
+            drift: By which share the wall clock, which health goes by, is slower than the loop's.
+        """
         time = asyncio.get_running_loop().time
         identities = quota_identities or {}
         self.config = config or AttemptConfig()
@@ -171,7 +176,7 @@ class World:
         self.health = HealthRegistry(
             health,
             provider_scope=lambda target: identities.get(target.provider, target.provider),
-            now=lambda: EPOCH + time(),
+            now=lambda: EPOCH + time() * (1.0 - drift),
             rng=random.Random(seed),
         )
         self.budget = AttemptBudget(budget, now=time)
