@@ -51,7 +51,8 @@ def _single(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
         case FieldDescriptor.CPPTYPE_STRING:
             return st.binary(max_size=8) if field.type == FieldDescriptor.TYPE_BYTES else TEXTS
         case FieldDescriptor.CPPTYPE_ENUM:
-            return st.sampled_from([value.number for value in field.enum_type.values]) | INT32
+            kind: Any = field.enum_type
+            return st.sampled_from([value.number for value in kind.values]) | INT32
         case FieldDescriptor.CPPTYPE_BOOL:
             return st.booleans()
         case FieldDescriptor.CPPTYPE_DOUBLE:

@@ -80,7 +80,7 @@ async def test_a_drain_lets_what_runs_finish_and_refuses_what_comes() -> None:
     async with gateway(providers=[provider]) as gate:
         watch = gate.targets.WatchTargets(targets_pb2.WatchTargetsRequest())
         calls = await running(gate, 200)
-        await watch.read()  # type: ignore[attr-defined]
+        await watch.read()
         draining = await drain_begun(gate, watch)
         refused = await failure(gate.chain.Chain(ask()))
         assert (refused.reason, refused.code) == ("DRAINING", grpc.StatusCode.UNAVAILABLE)

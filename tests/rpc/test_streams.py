@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("no_errors_logged")
 
 CONFIG = AttemptConfig(first_content_timeout=0.05, gap_timeout=0.05, retry_backoff=1e-6, shortest_share=0.05)
 
-RICH = {
+RICH: dict[str, Any] = {
     "answer": "One two three, four five six. Seven eight nine.",
     "reasoning": "Let me think about that.",
     "tool_calls": (("find", '{"what": "x"}'), ("fetch", '{"where": "y"}')),
