@@ -219,8 +219,11 @@ async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -
         AttemptFailure: The provider failed or took longer than the attempt's clock.
     """
     try:
-        async with asyncio.timeout_at(None if limits.attempt_at == NEVER else limits.attempt_at):
+        if limits.attempt_at == NEVER:
             answer = await provider.complete(_request(run))
+        else:
+            async with asyncio.timeout_at(limits.attempt_at):
+                answer = await provider.complete(_request(run))
     except TimeoutError:
         waited = limits.attempt_at - run.started_at
         raise AttemptFailure(FailureClass.TIMEOUT, f"no answer within {waited:.1f} s") from None
