@@ -11,12 +11,6 @@ from bench.processes import SERVER_CORES, Server, serving
 
 KEY_VARIABLE = "PACELINE_BENCH_KEY"
 
-SERVE = """\
-import os, pathlib, sys
-from paceline_server.app import serve
-sys.exit(serve(pathlib.Path(sys.argv[1]), None, os.environ))
-"""
-
 # The log stays as it is by default, a JSON line a call, written to a file.
 CONFIGURATION = """\
 listen: 127.0.0.1:0
@@ -38,7 +32,8 @@ def paceline(upstream: str, folder: Path, name_count: int = 10) -> Iterator[Serv
     names = "\n".join(f"  name-{index}: mock/unary" for index in range(name_count))
     configuration = folder / f"paceline-{name_count}.yaml"
     configuration.write_text(CONFIGURATION.format(upstream=upstream, variable=KEY_VARIABLE, names=names))
-    command = [sys.executable, "-c", SERVE, str(configuration)]
+    program = Path(sys.executable).with_name("paceline")
+    command = [str(program), "serve", "--config", str(configuration)]
     log = folder / f"paceline-{name_count}.log"
     with serving(command, SERVER_CORES, log, {KEY_VARIABLE: "bench"}) as server:
         yield server
