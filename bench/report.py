@@ -14,6 +14,9 @@ from bench.processes import LOAD_CORES, ROOT, SERVER_CORES
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
 
+OWN_LOAD = 1.5
+"""Of the bench itself; with a higher load average something else ran on its cores."""
+
 _LIBRARIES = ("grpcio", "protobuf", "uvloop", "aiohttp", "httpx", "msgspec", "structlog")
 _HEAD = ("figure", "Paceline", "reference", "judged", "target", "")
 
@@ -79,13 +82,15 @@ def conditions(command: str) -> str:
     """Where, when and with what the figures were taken."""
     shared = "" if SERVER_CORES != LOAD_CORES else ", shared with the load"
     now = dt.datetime.now(dt.UTC)
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    averages = os.getloadavg()
+    load = ", ".join(f"{value:.1f}" for value in averages)
+    company = "a machine shared with other work" if averages[0] > OWN_LOAD else "a quiet machine"
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return "\n".join(
         [
             f"- {now:%Y-%m-%d %H:%M} UTC, `{command}`",
             f"- {_cpu_model()}, {os.cpu_count()} cores; the server on one of them{shared}",
-            f"- load averages: {load} (the bench itself makes about 1; the rest is other work)",
+            f"- {company}: load averages {load}, of which the bench makes about {OWN_LOAD:g}",
             f"- {platform.system()} {platform.release()}, Python {platform.python_version()}",
             f"- {libraries}",
         ]
