@@ -207,7 +207,7 @@ def test_a_probe_that_is_given_back_leaves_the_bench_as_it_was() -> None:
     ],
 )
 def test_an_operators_bench(record: Record, seconds: float, until: float) -> None:
-    """H3, H4: until = max(old, new); a word of the operator's that shortens is unbench."""
+    """H3, H4: until = max(old, new), where the automaton benched before."""
     after = machine.benched_by_operator(record, 5.0, 5.0 + seconds, "maintenance")
 
     assert (after.state, after.until, after.by_operator) == (BENCHED, until, True)

@@ -426,6 +426,33 @@ def test_a_short_bench_by_hand_shortens_no_long_one() -> None:
     assert ward.registry.record(A).until == ward.now + 600.0
 
 
+def test_another_bench_by_hand_replaces_the_first() -> None:
+    """H3: an operator may shorten his own bench; the contract of BenchTarget says that it is replaced."""
+    ward = Ward()
+    ward.registry.bench(X, 6000.0, "maintenance")
+
+    ward.registry.bench(X, 10.0, "sooner done")
+
+    assert ward.registry.record(X).until == ward.now + 10.0
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_what_time_alone_changes_is_told_when_it_is_settled(*, by_hand: bool) -> None:
+    """H3: a watch sees the end of a ramp and of a bench by hand, though nobody called."""
+    ward = Ward() if by_hand else ramped()
+    if by_hand:
+        ward.registry.bench(X, 10.0, "maintenance")
+    told: list[TargetState] = []
+    ward.registry.subscribe(lambda _scope, record: told.append(record.state))
+    ward.registry.settle()
+    assert told == []
+
+    ward.now += 30.0
+    ward.registry.settle()
+
+    assert told == [TargetState.ACTIVE]
+
+
 def test_unbench_lets_everybody_through_at_once() -> None:
     """H3: no probe and no ramp: the operator's word stands."""
     ward = Ward()

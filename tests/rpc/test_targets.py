@@ -410,14 +410,14 @@ async def test_names_are_filtered_and_paged(gate: Gate) -> None:
     assert not second.next_page_token
 
 
-def test_the_next_hold_to_end_is_known() -> None:
+def test_what_time_changes_next_is_known() -> None:
     """Health: a model may become available by time alone, at the end of a bench or of a probe's lease."""
     clock = HandClock(1e9)
     health = HealthRegistry(now=clock)
     directory = Directory(Catalog({}, frozenset({"test"})), health, lambda _target: Profile())
-    assert directory.next_return() is None
+    assert directory.settle() is None
     health.bench(A, 50, "")
     health.bench(B, 20, "")
-    assert directory.next_return() == 1e9 + 20
+    assert directory.settle() == 1e9 + 20
     clock.seconds += 20
-    assert directory.next_return() == 1e9 + 50
+    assert directory.settle() == 1e9 + 50

@@ -192,8 +192,12 @@ def failed(
 
 
 def benched_by_operator(record: Record, now: float, until: float, reason: str) -> Record:
-    """An operator's bench; it outranks the automaton until its end, and shortens no bench that is longer."""
-    held_until = record.until if record.state in (TargetState.BENCHED, TargetState.PROBING) else 0.0
+    """An operator's bench; it outranks the automaton until its end.
+
+    It replaces another bench by hand, and shortens no longer one of the automaton's.
+    """
+    automatic = record.state in (TargetState.BENCHED, TargetState.PROBING) and not record.by_operator
+    held_until = record.until if automatic else 0.0
     return replace(
         record,
         state=TargetState.BENCHED,

@@ -133,6 +133,11 @@ class HealthRegistry:
         """What is known of a scope now."""
         return machine.settled(self._records.get(scope, self._never_held), self.now())
 
+    def settle(self) -> None:
+        """Tell the listeners of what time alone has changed: the end of a ramp, or of a bench by hand."""
+        for scope in tuple(self._records):
+            self._put(scope, self.record(scope))
+
     def snapshot(self) -> dict[Scope, Record]:
         """All scopes with a record, settled to now."""
         return {scope: self.record(scope) for scope in self._records}

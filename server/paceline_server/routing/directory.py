@@ -92,10 +92,11 @@ class Directory:
         """Whether one of a name's targets can be tried now."""
         return any(self._health.held(target) is None for target in self._targets_of_name[name])
 
-    def next_return(self) -> float | None:
-        """When the next hold ends (seconds since the epoch), since that changes what is available."""
+    def settle(self) -> float | None:
+        """Tell of what time alone has changed; returns when it next does (seconds since the epoch)."""
+        self._health.settle()
         now = self._health.now()
-        ends = [_held_until(record) for record in self._health.snapshot().values()]
+        ends = [_changes_at(record) for record in self._health.snapshot().values()]
         return min((end for end in ends if end > now), default=None)
 
     def bench(self, target: Target, seconds: float, reason: str) -> TargetStatus:
@@ -151,11 +152,11 @@ class Directory:
         return [target for target in known if self._health.scopes(target)[0] == scope]
 
 
-def _held_until(record: Record) -> float:
-    """When time alone lets the next call through; 0 for what holds nobody."""
-    if record.state is TargetState.BENCHED:
-        return record.until
-    return record.lease_until if record.state is TargetState.PROBING else 0.0
+def _changes_at(record: Record) -> float:
+    """When time alone changes the state, or lets the next call through; 0 for never."""
+    if record.state is TargetState.PROBING:
+        return record.lease_until
+    return 0.0 if record.state is TargetState.ACTIVE else record.until
 
 
 def _effective(status: TargetStatus) -> TargetState:

@@ -6,7 +6,8 @@ import asyncio
 
 from paceline.v1 import chain_pb2, completion_pb2
 from paceline_server.completion.answer import Completion
-from paceline_server.completion.attempt import CallEvent
+from paceline_server.completion.attempt import AttemptEnded, CallEvent
+from paceline_server.completion.errors import CallFailed
 from paceline_server.rpc.encoding import encode_event, encode_response
 from paceline_server.rpc.requests import decode_chain_request
 from paceline_server.rpc.shell import Rpc
@@ -39,7 +40,12 @@ class ChainRpc:
         started = completion_pb2.Started(call_id=call.call_id)
         if not await _written(rpc, chain_pb2.StreamChainResponse(started=started)):
             raise deadline_exceeded()
-        completion = await engine.stream(call, model, sink)
+        try:
+            completion = await engine.stream(call, model, sink)
+        except CallFailed:
+            # Each attempt's end comes before the status, that of those which the deadline cut off too.
+            await rpc.write_last([encode_event(AttemptEnded(attempt)) for attempt in call.record.untold])
+            raise
         # Not read in time, it still waits to be read: a status that says otherwise would contradict it.
         await _written(rpc, chain_pb2.StreamChainResponse(finished=_response(call, completion)))
 

@@ -108,8 +108,9 @@ class HealthReporter:
             while True:
                 # Before the look: a change that comes while it is told must lead to another look.
                 self._changed.clear()
+                due = self._directory.settle()
                 self._tell_models()
-                await self._next_change()
+                await self._next_change(due)
         finally:
             unsubscribe()
 
@@ -122,9 +123,8 @@ class HealthReporter:
                 self._told[model.name] = model.available
                 self._servicer.set(MODEL_PREFIX + model.name, SERVING if model.available else NOT_SERVING)
 
-    async def _next_change(self) -> None:
-        """Wait for a report, or for the end of a bench: time alone makes a model available."""
-        due = self._directory.next_return()
+    async def _next_change(self, due: float | None) -> None:
+        """Wait for a report, or for what time changes at `due`: a bench ends, a ramp is over."""
         wait = LONGEST_WAIT if due is None else max(0.0, due - self._directory.now())
         try:
             async with asyncio.timeout(min(wait, LONGEST_WAIT)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ from paceline_server.telemetry.calls import CallEnded, CallObserver
 
 DRAIN_PUSHBACK = 1.0
 """Seconds until a refused client should try again; by then its balancer has another replica."""
+
+LAST_WORDS = 0.1
+"""Seconds for the last events of a call that has failed: a slow reader must not hold its status back."""
 
 
 class ClientGone(Exception):
@@ -56,6 +59,15 @@ class Rpc:
             await self.context.write(message)
         except grpc.aio.BaseError as error:
             raise ClientGone from error
+
+    async def write_last(self, messages: Iterable[Message]) -> None:
+        """Send what should come before a status that is not OK, as far as the client takes it at once."""
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                for message in messages:
+                    await self.write(message)
+        except (TimeoutError, ClientGone):
+            return
 
 
 Handler = Callable[[Any, Rpc], Awaitable[Any]]
@@ -124,8 +136,8 @@ class Shell:
         except PacelineError as error:
             failure = error
         except ClientGone:
-            self._ended(rpc, "CANCELLED", "")
-            return None
+            # Should anyone still be there after all, an unfinished stream must not look like a finished one.
+            failure = CallFailed(ErrorReason.CANCELLED, "the stream could not be written to")
         except asyncio.CancelledError:
             if not self._cut_short:
                 self._ended(rpc, "CANCELLED", "")

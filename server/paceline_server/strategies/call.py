@@ -85,6 +85,7 @@ class CallRecord:
         counted: Targets that this call has been counted against (one call adds at most one).
         barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
             benches alone would not do: one ends when the provider says, which may be at once.
+        untold: Attempts that ended by cancellation, when nothing could be told.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -93,6 +94,7 @@ class CallRecord:
     tries: dict[Target, int] = field(default_factory=dict)
     counted: set[Target] = field(default_factory=set)
     barred: dict[Scope, AttemptFailure] = field(default_factory=dict)
+    untold: list[Attempt] = field(default_factory=list)
 
     def next_index(self) -> int:
         """An index for an attempt, unique in the call and ascending."""

@@ -99,7 +99,7 @@ class TargetModel:
         except BaseException:
             # The caller left, his deadline passed, or there is a bug: no target is to blame (A4).
             ticket.abandoned()
-            run.cancelled()
+            call.record.untold.append(run.cancelled())
             raise
         ticket.succeeded()
         await sink(AttemptEnded(run.succeeded(completion)))

@@ -39,9 +39,7 @@ def verdict(unanswered: Unanswered, now: float) -> CallFailed:
         return _broken(unanswered, failures)
     if not failures:
         return _nothing_tried([setback for setback in setbacks if isinstance(setback, Held)], now)
-    if all(
-        CONSEQUENCES[failure.failure_class].advance is Advance.ONLY_ON_REQUEST for failure in failures[-1:]
-    ):
+    if _is_request_fault(failures[-1]) and (unanswered.final or all(map(_is_request_fault, failures))):
         return _rejected(failures[-1])
     unanimous = _unanimous_class(setbacks)
     if unanimous in UNANIMOUS:
@@ -100,6 +98,10 @@ def _rejected(failure: AttemptFailure) -> CallFailed:
             "failure_class": failure.failure_class.name,
         },
     )
+
+
+def _is_request_fault(failure: AttemptFailure) -> bool:
+    return CONSEQUENCES[failure.failure_class].advance is Advance.ONLY_ON_REQUEST
 
 
 def _unanimous_class(setbacks: Sequence[Setback]) -> FailureClass | None:

@@ -81,7 +81,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_PROVIDER_MISCONFIGURED: _ErrorReason.ValueType  # 15
     """FAILED_PRECONDITION: every failure was that of the gateway's own
-    credentials or accounts at the providers. Its operator must act.
+    credentials at the providers. Its operator must act.
     """
     ERROR_REASON_STREAM_BROKEN: _ErrorReason.ValueType  # 16
     """ABORTED: a stream broke after its first content, and recovery could not
@@ -183,7 +183,7 @@ agreement. CallFailure.groups hold the dissent.
 """
 ERROR_REASON_PROVIDER_MISCONFIGURED: ErrorReason.ValueType  # 15
 """FAILED_PRECONDITION: every failure was that of the gateway's own
-credentials or accounts at the providers. Its operator must act.
+credentials at the providers. Its operator must act.
 """
 ERROR_REASON_STREAM_BROKEN: ErrorReason.ValueType  # 16
 """ABORTED: a stream broke after its first content, and recovery could not
