@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
@@ -119,7 +120,9 @@ class HealthRegistry:
         """
         self.config = config or HealthConfig()
         self.now = now
-        self._provider_scope = provider_scope
+        self._provider_scope_of = lru_cache(MAXIMUM_RECORD_COUNT)(
+            lambda target: ProviderScope(provider_scope(target))
+        )
         self._rng = rng or random.Random()
         self._records: dict[Scope, Record] = {}
         self._never_held = Record()
@@ -127,11 +130,12 @@ class HealthRegistry:
 
     def scopes(self, target: Target) -> tuple[Scope, Scope]:
         """The two scopes that a target stands under: its provider's and its own."""
-        return ProviderScope(self._provider_scope(target)), target
+        return self._provider_scope_of(target), target
 
     def record(self, scope: Scope) -> Record:
         """What is known of a scope now."""
-        return machine.settled(self._records.get(scope, self._never_held), self.now())
+        record = self._records.get(scope)
+        return self._never_held if record is None else machine.settled(record, self.now())
 
     def settle(self) -> None:
         """Tell the listeners of what time alone has changed: the end of a ramp, or of a bench by hand."""

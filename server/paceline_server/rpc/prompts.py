@@ -50,7 +50,9 @@ def decode_prompt(wire: completion_pb2.Prompt, path: str, violations: Violations
         tools=_tools(wire.tools, f"{path}.tools", violations),
         tool_choice=_tool_choice(wire, f"{path}.tool_choice", violations),
         response_format=_response_format(wire.response_format, f"{path}.response_format", violations),
-        config=decode_config(wire.config, f"{path}.config", violations),
+        config=decode_config(wire.config, f"{path}.config", violations)
+        if wire.HasField("config")
+        else GenerationConfig(),
         provider_options_json=_provider_options(wire, f"{path}.provider_options_json", violations),
     )
 

@@ -20,6 +20,7 @@ MAXIMUM_LABEL_COUNT = 16
 MAXIMUM_NAME_BYTES = 128
 MAXIMUM_TASK_TYPE_BYTES = 64
 MAXIMUM_LABEL_VALUE_BYTES = 256
+UNSET_OPTIONS = ChainOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ def decode_chain_request(wire: chain_pb2.ChainRequest) -> ChainCall:
     """
     violations = Violations()
     prompt = decode_prompt(wire.prompt, "prompt", violations)
-    options = _options(wire.options, "options", violations)
-    _check_context(wire.context, "context", violations)
+    options = _options(wire.options, "options", violations) if wire.HasField("options") else UNSET_OPTIONS
+    if wire.HasField("context"):
+        _check_context(wire.context, "context", violations)
     violations.check()
     _check_promises(wire.context, "context")
     return ChainCall(wire.model, prompt, options)
