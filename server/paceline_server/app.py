@@ -142,7 +142,10 @@ class _HealthLog:
     def __call__(self, scope: Scope, record: Record) -> None:
         if self._states.get(scope, TargetState.ACTIVE) is record.state:
             return
-        self._states[scope] = record.state
+        if record.state is TargetState.ACTIVE:
+            del self._states[scope]  # callers name models: what is well again must not be kept for ever
+        else:
+            self._states[scope] = record.state
         log_health_change(
             str(scope),
             record.state.name,

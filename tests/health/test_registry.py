@@ -453,6 +453,16 @@ def test_what_time_alone_changes_is_told_when_it_is_settled(*, by_hand: bool) ->
     assert told == [TargetState.ACTIVE]
 
 
+def test_targets_that_were_called_are_known_though_nothing_ever_failed() -> None:
+    """The contract of ListTargets: those of the configuration, and those that were called since the start."""
+    ward = Ward()
+    ward.ticket(Y).succeeded()
+    ward.ticket(X).succeeded()
+    ward.ticket(Y).succeeded()
+
+    assert ward.registry.called_targets() == (Y, X)
+
+
 def test_unbench_lets_everybody_through_at_once() -> None:
     """H3: no probe and no ramp: the operator's word stands."""
     ward = Ward()

@@ -476,6 +476,10 @@ async def test_a_call_that_the_budget_stops_gives_back_its_probe() -> None:
     assert outcome.reason is ErrorReason.ALL_ATTEMPTS_FAILED
     assert world.called == ["a/x"]
     assert isinstance(world.health.admit(target_of("b/y")), Ticket)
+    # And the caller learns why nothing more was tried.
+    last = outcome.attempts[-1]
+    assert (last.outcome, str(last.target)) == (AttemptOutcome.SKIPPED, "b/y")
+    assert "budget" in last.message
 
 
 # All benched

@@ -126,6 +126,7 @@ class HealthRegistry:
         self._rng = rng or random.Random()
         self._records: dict[Scope, Record] = {}
         self._never_held = Record()
+        self._called: dict[Target, None] = {}
         self._listeners: list[Listener] = []
 
     def scopes(self, target: Target) -> tuple[Scope, Scope]:
@@ -141,6 +142,10 @@ class HealthRegistry:
         """Tell the listeners of what time alone has changed: the end of a ramp, or of a bench by hand."""
         for scope in tuple(self._records):
             self._put(scope, self.record(scope))
+
+    def called_targets(self) -> tuple[Target, ...]:
+        """The targets that were let through, or tried to, since the start; of very many the latest."""
+        return tuple(self._called)
 
     def snapshot(self) -> dict[Scope, Record]:
         """All scopes with a record, settled to now."""
@@ -167,6 +172,7 @@ class HealthRegistry:
         held = self.held(target)
         if held is not None:
             return held
+        self._remember(target)
         now = self.now()
         generations: list[tuple[Scope, int]] = []
         probes: list[Scope] = []
@@ -253,6 +259,12 @@ class HealthRegistry:
             at_once=wait is not None,
             counts=counts,
         )
+
+    def _remember(self, target: Target) -> None:
+        if target not in self._called:
+            if len(self._called) >= MAXIMUM_RECORD_COUNT:
+                del self._called[next(iter(self._called))]
+            self._called[target] = None
 
     def _ticket(self, target: Target, generations: list[tuple[Scope, int]], probes: list[Scope]) -> Ticket:
         now = self.now()

@@ -66,9 +66,10 @@ class Directory:
         return self._health.now()
 
     def targets(self) -> list[TargetStatus]:
-        """The configured targets and those that were ever held, sorted."""
-        seen = {scope for scope in self._health.snapshot() if isinstance(scope, Target)}
-        return [self.status(target) for target in sorted(seen.union(self._configured))]
+        """The configured targets and those that were called or held since the start, sorted."""
+        held = {scope for scope in self._health.snapshot() if isinstance(scope, Target)}
+        known = held.union(self._configured, self._health.called_targets())
+        return [self.status(target) for target in sorted(known)]
 
     def status(self, target: Target) -> TargetStatus:
         """One target's health; an empty model means its provider alone."""

@@ -91,23 +91,21 @@ class AttemptRun:
         """Book the attempt as failed."""
         timed_out = failure.failure_class is FailureClass.TIMEOUT
         outcome = AttemptOutcome.TIMED_OUT if timed_out else AttemptOutcome.FAILED
-        attempt = self._end(outcome, usage=self._usage_seen(reached=self._may_be_billed(failure)))
-        return self._rebook(
-            replace(
-                attempt,
-                failure_class=failure.failure_class,
-                message=failure.message,
-                benched_until=benched_until,
-            )
+        return self._end(
+            outcome,
+            usage=self._usage_seen(reached=self._may_be_billed(failure)),
+            failure=failure,
+            benched_until=benched_until,
         )
 
     def cancelled(self) -> Attempt:
         """Book the attempt as cancelled, with what it is estimated to have cost."""
         billed_on = self.sent and self.told is None and self.profile.bills_after_cancel
-        attempt = self._end(
-            AttemptOutcome.CANCELLED, usage=self._usage_seen(reached=self.sent, billed_on=billed_on)
+        return self._end(
+            AttemptOutcome.CANCELLED,
+            usage=self._usage_seen(reached=self.sent, billed_on=billed_on),
+            billed_after_cancel=billed_on,
         )
-        return self._rebook(replace(attempt, billed_after_cancel=billed_on))
 
     def completion(self, ending: Ending, parts: tuple[Part, ...]) -> Completion:
         """The whole answer.
@@ -154,7 +152,15 @@ class AttemptRun:
             state=UsageState.ESTIMATED,
         )
 
-    def _end(self, outcome: AttemptOutcome, *, usage: Usage | None) -> Attempt:
+    def _end(
+        self,
+        outcome: AttemptOutcome,
+        *,
+        usage: Usage | None,
+        failure: AttemptFailure | None = None,
+        benched_until: float | None = None,
+        billed_after_cancel: bool = False,
+    ) -> Attempt:
         now = asyncio.get_running_loop().time()
         first = self.first_content_at
         attempt = Attempt(
@@ -167,12 +173,12 @@ class AttemptRun:
             usage=usage,
             latency=now - self.started_at,
             first_content_latency=None if first is None else first - self.started_at,
+            failure_class=None if failure is None else failure.failure_class,
+            message="" if failure is None else failure.message,
+            benched_until=benched_until,
+            billed_after_cancel=billed_after_cancel,
         )
         self.call.record.attempts.append(attempt)
-        return attempt
-
-    def _rebook(self, attempt: Attempt) -> Attempt:
-        self.call.record.attempts[-1] = attempt
         return attempt
 
 

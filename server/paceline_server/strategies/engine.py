@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from paceline_server.completion.answer import Completion
 from paceline_server.strategies.call import Call, Sink, Turn
@@ -20,16 +20,7 @@ async def complete(call: Call, model: Model, *, now: Callable[[], float] = time.
     Raises:
         CallFailed: There is none; its reason says why.
     """
-    timeout = asyncio.timeout_at(call.deadline)
-    try:
-        async with timeout:
-            return await model.complete(call, ROOT)
-    except TimeoutError:
-        if not timeout.expired():
-            raise
-        raise deadline_exceeded() from None
-    except Unanswered as unanswered:
-        raise verdict(unanswered, now()) from unanswered
+    return await _concluded(call, model.complete(call, ROOT), now)
 
 
 async def stream(call: Call, model: Model, sink: Sink, *, now: Callable[[], float] = time.time) -> Completion:
@@ -38,10 +29,15 @@ async def stream(call: Call, model: Model, sink: Sink, *, now: Callable[[], floa
     Raises:
         CallFailed: There is none; its reason says why.
     """
+    return await _concluded(call, model.stream(call, sink, ROOT), now)
+
+
+async def _concluded(call: Call, answer: Awaitable[Completion], now: Callable[[], float]) -> Completion:
+    """The answer within the call's deadline, or the error that its caller is told."""
     timeout = asyncio.timeout_at(call.deadline)
     try:
         async with timeout:
-            return await model.stream(call, sink, ROOT)
+            return await answer
     except TimeoutError:
         if not timeout.expired():
             raise

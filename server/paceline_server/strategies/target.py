@@ -14,6 +14,7 @@ from paceline_server.completion.attempt import (
     AttemptOutcome,
     AttemptStarted,
     CallEvent,
+    FailureClass,
 )
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.health.budget import AttemptBudget
@@ -23,6 +24,8 @@ from paceline_server.providers.base import Provider
 from paceline_server.strategies.attempt import AttemptRun, clocks, complete_answer, stream_answer
 from paceline_server.strategies.call import AttemptConfig, Call, Sink, Turn
 from paceline_server.strategies.model import Unanswered
+
+BUDGET_SPENT = "the budget of additional attempts is spent"
 
 CLOCK_TOLERANCE = 0.05
 """Seconds that the event loop's clock and the health clock may differ over one retry's wait."""
@@ -85,10 +88,13 @@ class TargetModel:
     ) -> Completion:
         ticket = self._admit(call, turn)
         if isinstance(ticket, Held):
-            await sink(AttemptEnded(self._skipped(call, turn, ticket)))
+            benched_until = None if ticket.ramping else ticket.until
+            skipped = self._skipped(call, turn, _why(ticket), cause=ticket.cause, benched_until=benched_until)
+            await sink(AttemptEnded(skipped))
             raise Unanswered([ticket])
         if not self._may_start(call):
             ticket.abandoned()
+            await sink(AttemptEnded(self._skipped(call, turn, BUDGET_SPENT)))
             raise Unanswered([], final=True)
         run = self._run(call, turn)
         try:
@@ -144,7 +150,15 @@ class TargetModel:
             started_at=asyncio.get_running_loop().time(),
         )
 
-    def _skipped(self, call: Call, turn: Turn, held: Held) -> Attempt:
+    def _skipped(
+        self,
+        call: Call,
+        turn: Turn,
+        why: str,
+        *,
+        cause: FailureClass | None = None,
+        benched_until: float | None = None,
+    ) -> Attempt:
         now = asyncio.get_running_loop().time()
         attempt = Attempt(
             index=call.record.next_index(),
@@ -153,9 +167,9 @@ class TargetModel:
             try_number=call.record.tries.get(self.target, 0) + 1,
             start_offset=now - call.started_at,
             outcome=AttemptOutcome.SKIPPED,
-            failure_class=held.cause,
-            message=_why(held),
-            benched_until=None if held.ramping else held.until,
+            failure_class=cause,
+            message=why,
+            benched_until=benched_until,
         )
         call.record.attempts.append(attempt)
         return attempt
