@@ -210,7 +210,6 @@ async def test_no_cut_of_a_stream_is_a_success_with_less_text(cut: bool) -> None
         ),
         ([_event({"content": "x"}, "error"), _DONE], FailureClass.TRANSIENT),
         ([_event({}, "insufficient_system_resource"), _DONE], FailureClass.OVERLOADED),
-        ([_event({}, "content_filter"), _DONE], FailureClass.CONTENT_FILTERED),
         ([b"<html><body>Welcome</body></html>"], FailureClass.MALFORMED_RESPONSE),
         ([b'{"error":{"message":"Invalid API key","code":401}}'], FailureClass.AUTHENTICATION),
         ([b'{"hello":1}'], FailureClass.MALFORMED_RESPONSE),

@@ -422,7 +422,7 @@ async def test_a_prefill_is_continued_where_it_is_accepted(*, accepts_prefill: b
 @virtual_time
 async def test_a_script_is_taken_step_by_step() -> None:
     """Each call takes the next step, unary and streamed alike; afterwards the plan decides."""
-    script = (Fail(FailureClass.OVERLOADED, retry_after=2.0), Cut(2), Ok(), Filtered())
+    script = (Fail(FailureClass.OVERLOADED, retry_after=2.0), Cut(2), Ok(), Malformed())
     provider = provider_of(SimulatedModel(script=script, failure_rate=1.0))
 
     with pytest.raises(AttemptFailure) as overloaded:
@@ -489,7 +489,6 @@ async def test_a_cut_never_yields_an_ending(after_tokens: int, *, merge: bool) -
     [
         (Cut(2), FailureClass.TRANSIENT),
         (Malformed(1), FailureClass.MALFORMED_RESPONSE),
-        (Filtered(), FailureClass.CONTENT_FILTERED),
         (Fail(FailureClass.QUOTA, before_headers=False, after_seconds=1.5), FailureClass.QUOTA),
     ],
 )
@@ -521,6 +520,22 @@ async def test_an_answer_filtered_midway_ends_and_says_so() -> None:
 
     assert answer.parts == (Part(Text("one two ")),)
     assert answer.ending.finish_reason is FinishReason.CONTENT_FILTER
+
+
+@virtual_time
+async def test_an_answer_filtered_before_any_content_tells_its_usage() -> None:
+    """K4, A2: it ends as filtered and tells what it read, so that the engines can book it."""
+    provider = provider_of(SimulatedModel(script=(Filtered(), Filtered())))
+
+    answer = await provider.complete(request_of())
+    stream = await provider.open(request_of())
+
+    assert await reads_of(stream) == []
+    for ending in (answer.ending, stream.ending):
+        assert ending.finish_reason is FinishReason.CONTENT_FILTER
+        assert ending.usage is not None
+        assert ending.usage.input_token_count > ending.usage.output_token_count == 0
+    assert answer.parts == ()
 
 
 @pytest.mark.parametrize("step", [Stall(0, before_headers=True), Stall(0), Stall(2)], ids=repr)

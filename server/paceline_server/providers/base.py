@@ -1,7 +1,9 @@
 """What an engine may ask of a provider, whatever the wire format.
 
 An adapter turns a prompt into the provider's request and the provider's bytes into deltas
-and one ending. It keeps no clocks, no retries and no health: those are the engines'.
+and one ending. It keeps no clocks, no retries and no health: those are the engines'. So is the
+verdict on an answer that was filtered before any content: the adapter ends it with CONTENT_FILTER
+and the usage that was told, which a failure could not carry.
 """
 
 from __future__ import annotations

@@ -113,20 +113,13 @@ class AnswerReader:
         """How the answer ended.
 
         Raises:
-            AttemptFailure: There was no finish reason, or all was filtered before any content.
+            AttemptFailure: There was no finish reason.
         """
         if not self._reason:
             raise AttemptFailure(
                 FailureClass.TRANSIENT, "the answer ended without a finish reason", http_status=_OK
             )
         finish_reason = _FINISH_REASONS.get(self._reason, FinishReason.OTHER)
-        if finish_reason is FinishReason.CONTENT_FILTER and not self._parts.part_count:
-            raise AttemptFailure(
-                FailureClass.CONTENT_FILTERED,
-                "the provider filtered the whole answer",
-                http_status=_OK,
-                provider_code=self._reason,
-            )
         # A refusal is an answer, in the model's own words; only the provider's reason tells it apart.
         refused = self._parts.refused and finish_reason is FinishReason.STOP
         return Ending(

@@ -130,10 +130,7 @@ class Call:
                 message = f"after {len(tokens)} tokens came something that is no answer"
                 return AttemptFailure(FailureClass.MALFORMED_RESPONSE, message, http_status=200)
             case Filtered():
-                if tokens:
-                    return self._ending(tokens, FinishReason.CONTENT_FILTER)
-                message = "the content filter refused the answer"
-                return AttemptFailure(FailureClass.CONTENT_FILTERED, message, http_status=200)
+                return self._ending(tokens, FinishReason.CONTENT_FILTER)
             case _:
                 assert_never(step)
 

@@ -87,7 +87,7 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """The content filter stops the answer: after 0 tokens a failure, later an answer that ends there."""
+    """The content filter ends the answer after so many tokens; the engines make a failure of none."""
 
     after_tokens: int = 0
 
