@@ -48,7 +48,14 @@ UNANIMOUS = [
     (FailureClass.OVERLOADED, "ALL_ATTEMPTS_FAILED", "UNAVAILABLE"),
     (FailureClass.RATE_LIMITED, "ALL_ATTEMPTS_FAILED", "UNAVAILABLE"),
     (FailureClass.MALFORMED_RESPONSE, "ALL_ATTEMPTS_FAILED", "UNAVAILABLE"),
+    (FailureClass.TIMEOUT, "ALL_ATTEMPTS_FAILED", "UNAVAILABLE"),
+    (FailureClass.QUOTA, "ALL_ATTEMPTS_FAILED", "UNAVAILABLE"),
 ]
+
+
+def test_every_class_of_failure_has_its_row() -> None:
+    """Errors, the table: no class of failure is left out of it."""
+    assert {row[0] for row in UNANIMOUS} == set(FailureClass)
 
 
 @pytest.mark.parametrize(("failure_class", "reason", "code"), UNANIMOUS)

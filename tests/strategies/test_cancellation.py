@@ -8,7 +8,8 @@ for has come and the task is only about to go on.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -16,7 +17,8 @@ import pytest
 from paceline_server.completion.answer import Completion, FinishReason
 from paceline_server.completion.attempt import AttemptOutcome, FailureClass
 from paceline_server.completion.errors import CallFailed
-from paceline_server.completion.usage import Price
+from paceline_server.completion.prompt import GenerationConfig
+from paceline_server.completion.usage import Price, UsageState
 from paceline_server.providers.base import Provider
 from paceline_server.providers.profile import Profile
 from paceline_server.providers.simulated import SimulatedProvider
@@ -147,13 +149,11 @@ def test_a_deadline_at_any_moment_leaves_nothing_behind(name: str) -> None:
         call = world.call(within=within)
         call.options = scene.options
         client = Client()
-        try:
+        with suppress(CallFailed):
             if scene.unary:
                 await engine.complete(call, world.chain(), now=world.health.now)
             else:
                 await engine.stream(call, world.chain(), client, now=world.health.now)
-        except CallFailed:
-            pass
         assert now() <= within
         check_left_behind(world, call, client, failed_before)
 
@@ -212,18 +212,27 @@ def test_the_simulated_provider_is_left_clean_too(name: str, *, late: bool) -> N
 
 @virtual_time
 async def test_a_cancelled_attempt_is_billed_to_its_limit_where_the_provider_bills_on() -> None:
-    """A6: from what was seen, and from whether this provider goes on billing."""
-    stopping = World({"a/x": stalls("x" * 40)})
-    billing = World({"a/x": stalls("x" * 40)}, profiles={"a/x": Profile(bills_after_cancel=True)})
+    """A6: what was seen is billed; where the provider bills on, all that it could still have written."""
+    price = Price(10**6, 2 * 10**6)
+    usages = []
+    for bills_on in (False, True):
+        profile = Profile(price=price, bills_after_cancel=bills_on)
+        world = World({"a/x": stalls("x" * 40)}, profiles={"a/x": profile})
+        call = world.call(within=5.0)
+        call.prompt = replace(PROMPT, config=GenerationConfig(max_output_token_count=500))
+        outcome = await world.stream(call=call)
+        (attempt,) = outcome.attempts
+        assert (attempt.outcome, attempt.billed_after_cancel) == (AttemptOutcome.CANCELLED, bills_on)
+        usages.append(attempt.usage)
 
-    first = await stopping.stream(within=5.0)
-    second = await billing.stream(within=5.0)
-
-    (stopped,), (billed,) = first.attempts, second.attempts
-    assert (stopped.outcome, stopped.billed_after_cancel) == (AttemptOutcome.CANCELLED, False)
-    assert billed.billed_after_cancel
-    assert stopped.usage is not None
-    assert stopped.usage.output_token_count == 10
+    stopped, billed = usages
+    assert stopped is not None
+    assert billed is not None
+    assert (stopped.output_token_count, billed.output_token_count) == (10, 500)
+    assert stopped.input_token_count == billed.input_token_count
+    assert stopped.state is billed.state is UsageState.ESTIMATED
+    for usage in (stopped, billed):
+        assert usage.cost_nano_usd == price.cost_nano_usd(usage) > 0
 
 
 @virtual_time
