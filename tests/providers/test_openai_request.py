@@ -125,9 +125,25 @@ def test_a_conversation_with_tools() -> None:
             ],
         },
         {"role": "tool", "tool_call_id": "c1", "content": "1!"},
-        {"role": "tool", "tool_call_id": "c2", "content": "Error: no JSON"},
+        {"role": "tool", "tool_call_id": "c2", "content": "no JSON"},
         {"role": "user", "content": "Go on"},
     ]
+
+
+def test_a_failed_result_goes_without_words_of_our_own() -> None:
+    """The contract of ToolResult: a provider that cannot be told of the failure gets the parts alone."""
+    failed = ToolResult("c1", (Part(Text("disk")), Part(Text(" full"))), failed=True)
+    silent = ToolResult("c2", (), failed=True)
+    assert [message["content"] for message in _sent_messages(_message(Role.TOOL, failed, silent))] == [
+        "disk full",
+        "",
+    ]
+
+
+def test_a_call_without_arguments_has_an_empty_object() -> None:
+    """The contract of ToolCall: empty arguments mean an object without members."""
+    (message,) = _sent_messages(_message(Role.ASSISTANT, ToolCall("c1", "now", "")))
+    assert message["tool_calls"][0]["function"] == {"name": "now", "arguments": "{}"}
 
 
 def test_media_have_a_place_each() -> None:
@@ -256,6 +272,22 @@ def test_thoughts_go_back_where_a_vendor_wants_them() -> None:
     assert sent["reasoning_content"] == "hm"
     (sent,) = _sent_messages(message)
     assert sent == {"role": "assistant", "content": "4"}
+
+
+def test_thoughts_that_another_provider_signed_stay_with_it() -> None:
+    """A8: signed thoughts go back to the provider that they came from, and are dropped for others."""
+    parts = (
+        Part(Reasoning("theirs"), ProviderSignature("other", b"opaque")),
+        Part(Reasoning("sealed", b"xyz"), ProviderSignature("other", b"opaque")),
+        Part(Text("4")),
+    )
+    settings = OpenAISettings(reasoning_field="reasoning_content")
+    (sent,) = _sent_messages(Message(Role.ASSISTANT, parts), settings=settings)
+    assert sent == {"role": "assistant", "content": "4"}
+    (sent,) = _sent_messages(
+        Message(Role.ASSISTANT, (*parts, Part(Reasoning("nobody's")))), settings=settings
+    )
+    assert sent["reasoning_content"] == "nobody's"
 
 
 def test_caching_is_hinted_in_the_vendors_way() -> None:

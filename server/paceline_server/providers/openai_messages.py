@@ -30,8 +30,8 @@ _AUDIO_FORMATS: Mapping[str, str] = {
     "audio/mp3": "mp3",
 }
 _PDF = "application/pdf"
-_FAILED_RESULT = "Error: "
-"""Stands before the text of a failed tool result, because the format has no other place for the fact."""
+_NO_ARGUMENTS = "{}"
+"""What vendors parse where a call has no arguments; an empty text is no JSON to them."""
 
 _CACHE_MARK = {"type": "ephemeral"}
 
@@ -79,19 +79,21 @@ def _assistant(parts: Sequence[Part], provider: str, settings: OpenAISettings) -
         if isinstance(kind, Text):
             items.append({"type": "text", "text": kind.text})
         elif isinstance(kind, ToolCall):
-            function = {"name": kind.name, "arguments": kind.arguments_json}
+            function = {"name": kind.name, "arguments": kind.arguments_json or _NO_ARGUMENTS}
             calls.append({"id": kind.id, "type": "function", "function": function})
         elif isinstance(kind, Reasoning):
-            if part.signature is not None and part.signature.provider == provider:
-                details.append(_detail(kind, part.signature.value))
-            elif kind.text:
+            # A thought that another provider has signed is that provider's alone.
+            if part.signature is None:
                 thoughts.append(kind.text)
+            elif part.signature.provider == provider:
+                details.append(_detail(kind, part.signature.value))
         else:
             raise _misplaced(part, Role.ASSISTANT)
 
     message: dict[str, Any] = {"role": "assistant", "content": _content(items) if items else None}
-    if thoughts and settings.reasoning_field:
-        message[settings.reasoning_field] = "".join(thoughts)
+    thought = "".join(thoughts)
+    if thought and settings.reasoning_field:
+        message[settings.reasoning_field] = thought
     if details:
         message["reasoning_details"] = details
     if calls:
@@ -115,9 +117,8 @@ def _detail(thought: Reasoning, signature: bytes) -> dict[str, Any]:
 
 
 def _result(result: ToolResult) -> dict[str, Any]:
+    # The format cannot tell that a tool failed, so the parts go alone: words of ours would be the tool's.
     items = [_item(part, Role.TOOL) for part in result.parts]
-    if result.failed:
-        items.insert(0, {"type": "text", "text": _FAILED_RESULT})
     if all(item["type"] == "text" for item in items):
         return {
             "role": "tool",

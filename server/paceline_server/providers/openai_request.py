@@ -1,8 +1,8 @@
 """Writing chat-completions requests: a prompt in, the bytes of the body out.
 
 What the format cannot say is UNSUPPORTED, so that another target may be asked; nothing is dropped in
-silence but what belongs to another provider (signatures, encrypted thoughts), thoughts that this vendor
-does not want back, and settings of the generation that it does not know.
+silence but what belongs to another provider (signatures, and thoughts that it signed), thoughts that
+this vendor does not want back, settings of the generation that it does not know, and that a tool failed.
 Messages are written in `openai_messages`.
 """
 
