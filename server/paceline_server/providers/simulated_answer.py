@@ -1,4 +1,4 @@
-"""What a simulated model says to a prompt: its tokens, and what the prompt counts.
+"""What a simulated model says to a prompt: its tokens, and why it ends after them.
 
 Knows no time and no faults; `simulated_course` lays those over the tokens. Response formats
 and stop sequences are ignored: an `answer` in the settings can have any form a test needs.
@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 
 from paceline_server.completion.answer import FinishReason
-from paceline_server.completion.content import Message, Part, Reasoning, Role, Text, ToolCall, ToolResult
+from paceline_server.completion.content import Message, Role, Text
 from paceline_server.completion.deltas import Delta, DeltaKind, ReasoningDelta, TextDelta, ToolCallDelta
 from paceline_server.completion.prompt import Prompt, ToolChoiceMode
-from paceline_server.completion.usage import CHARACTERS_PER_TOKEN, estimate_token_count
+from paceline_server.completion.usage import CHARACTERS_PER_TOKEN
 from paceline_server.providers.simulated_settings import SimulatedModel
 
 DEFAULT_ANSWER = (
@@ -54,15 +54,6 @@ def planned_answer(model: SimulatedModel, prompt: Prompt, call_number: int) -> P
     if limit is not None and len(tokens) > limit:
         return PlannedAnswer(tokens[:limit], FinishReason.LENGTH)
     return PlannedAnswer(tokens, FinishReason.TOOL_CALLS if tool_calls else FinishReason.STOP)
-
-
-def input_token_count(prompt: Prompt) -> int:
-    """How many tokens the text of `prompt` and its tools are, roughly; media count nothing."""
-    messages = sum(_character_count(part) for message in prompt.messages for part in message.parts)
-    tools = sum(
-        len(tool.name) + len(tool.description) + len(tool.parameters_json_schema) for tool in prompt.tools
-    )
-    return estimate_token_count(messages + tools)
 
 
 def _tool_calls(model: SimulatedModel, prompt: Prompt) -> tuple[tuple[tuple[str, str], ...], bool]:
@@ -114,14 +105,3 @@ def _last_user_text(prompt: Prompt) -> str:
 
 def _text_of(message: Message) -> str:
     return "".join(part.kind.text for part in message.parts if isinstance(part.kind, Text))
-
-
-def _character_count(part: Part) -> int:
-    kind = part.kind
-    if isinstance(kind, Text | Reasoning):
-        return len(kind.text)
-    if isinstance(kind, ToolCall):
-        return len(kind.name) + len(kind.arguments_json)
-    if isinstance(kind, ToolResult):
-        return sum(_character_count(inner) for inner in kind.parts)
-    return 0

@@ -16,9 +16,10 @@ from paceline_server.completion.answer import Confidence, ConfidenceSource, Endi
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta, ReasoningDelta
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.estimate import prompt_character_count
 from paceline_server.completion.prompt import Prompt
-from paceline_server.completion.usage import Usage
-from paceline_server.providers.simulated_answer import PlannedAnswer, input_token_count, planned_answer
+from paceline_server.completion.usage import Usage, estimate_token_count
+from paceline_server.providers.simulated_answer import PlannedAnswer, planned_answer
 from paceline_server.providers.simulated_pace import Fixed
 from paceline_server.providers.simulated_script import (
     AfterScript,
@@ -142,7 +143,7 @@ class Call:
             provider_reason=finish_reason.value,
             served_model=self.model_name,
             usage=Usage(
-                input_token_count=input_token_count(self.prompt),
+                input_token_count=estimate_token_count(prompt_character_count(self.prompt)),
                 output_token_count=len(tokens),
                 reasoning_token_count=reasoning_count if self.model.reasoning else None,
             ),

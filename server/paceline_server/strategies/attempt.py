@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from paceline_server.completion.answer import Completion, Ending, FinishReason, Target
 from paceline_server.completion.attempt import Attempt, AttemptOutcome, FailureClass
-from paceline_server.completion.content import Part, Reasoning, Text, ToolCall, ToolResult
+from paceline_server.completion.content import Part
 from paceline_server.completion.deltas import Fold, FoldError, deltas_of
 from paceline_server.completion.errors import AttemptFailure
-from paceline_server.completion.prompt import Prompt
+from paceline_server.completion.estimate import prompt_character_count
 from paceline_server.completion.usage import Usage, UsageState, estimate_token_count, priced
 from paceline_server.providers.base import Profile, Provider, ProviderRequest
 from paceline_server.strategies.call import AttemptConfig, Call, Sink, Turn
@@ -238,26 +238,6 @@ async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -
     except FoldError as error:
         raise _malformed() from error
     return run.completion(answer.ending, answer.parts)
-
-
-def prompt_character_count(prompt: Prompt) -> int:
-    """How much text a prompt holds: the base of estimates where a provider told no usage."""
-    characters = sum(_part_character_count(part) for message in prompt.messages for part in message.parts)
-    return characters + sum(
-        len(tool.name) + len(tool.description) + len(tool.parameters_json_schema) for tool in prompt.tools
-    )
-
-
-def _part_character_count(part: Part) -> int:
-    match part.kind:
-        case Text(text) | Reasoning(text):
-            return len(text)
-        case ToolCall(_, name, arguments_json):
-            return len(name) + len(arguments_json)
-        case ToolResult(_, parts):
-            return sum(_part_character_count(inner) for inner in parts)
-        case _:
-            return 0
 
 
 def _request(run: AttemptRun) -> ProviderRequest:
