@@ -25,7 +25,7 @@ from paceline_server.providers.base import Provider
 from paceline_server.routing.catalog import Catalog, Definition, ModelKind
 from paceline_server.routing.directory import Directory
 from paceline_server.rpc.server import PacelineServer, ServerOptions, TlsFiles
-from paceline_server.settings.load import Loaded, Names, load
+from paceline_server.settings.load import NO_OPTIONS, Loaded, Names, load
 from paceline_server.settings.problem import Finding, SettingPath
 from paceline_server.settings.providers import ProviderSettings
 from paceline_server.settings.schema import ModelSettings, Settings
@@ -86,25 +86,28 @@ def serve(config: Path | None, listen: str | None, environ: Mapping[str, str]) -
         ConfigurationError: The configuration cannot be used.
         ListenError: The address cannot be listened on.
     """
-    settings = load_checked(config, environ).settings
+    options = {} if listen is None else {"listen": listen}
+    settings = load_checked(config, environ, options).settings
     configure_log(settings.log.level, settings.log.format)
-    return uvloop.run(_build_and_run(settings, listen))
+    return uvloop.run(_build_and_run(settings))
 
 
-async def _build_and_run(settings: Settings, listen: str | None) -> int:
-    return await build(settings, listen).run()
+async def _build_and_run(settings: Settings) -> int:
+    return await build(settings).run()
 
 
-def load_checked(config: Path | None, environ: Mapping[str, str]) -> Loaded:
-    """Load the configuration and judge its names too.
+def load_checked(
+    config: Path | None, environ: Mapping[str, str], options: Mapping[str, str] = NO_OPTIONS
+) -> Loaded:
+    """Load the configuration and judge its names too; `options` are those of the command line.
 
     Raises:
         ConfigurationError: With everything that is wrong.
     """
-    return load(config, environ, check=_check_names)
+    return load(config, environ, options=options, check=_check_names)
 
 
-def build(settings: Settings, listen: str | None = None) -> Gateway:
+def build(settings: Settings) -> Gateway:
     """Build every object of a gateway; nothing is opened yet."""
     connect_timeout = settings.attempts.connect_timeout.total_seconds()
     providers = {
@@ -129,7 +132,7 @@ def build(settings: Settings, listen: str | None = None) -> Gateway:
     surroundings = Surroundings(health, budget, settings.attempts.to_attempt_config(), random.Random())
     directory = Directory(catalog, health, profile_of)
     assembly = Assembly(catalog, providers, surroundings)
-    server = PacelineServer(_server_options(settings, listen), assembly, directory, CallLog())
+    server = PacelineServer(_server_options(settings), assembly, directory, CallLog())
     return Gateway(server, providers, health)
 
 
@@ -200,10 +203,10 @@ def _known_targets(providers: Mapping[str, ProviderSettings]) -> Iterable[Target
         yield from (Target(name, model) for model in model_names(provider))
 
 
-def _server_options(settings: Settings, listen: str | None) -> ServerOptions:
+def _server_options(settings: Settings) -> ServerOptions:
     tls = settings.tls
     return ServerOptions(
-        address=listen or settings.listen,
+        address=settings.listen,
         maximum_deadline=settings.call.maximum_deadline.total_seconds(),
         maximum_message_size=settings.call.max_message_size,
         drain_delay=settings.drain.delay.total_seconds(),

@@ -201,3 +201,12 @@ def refusal_of(file: Path, environ: dict[str, str]) -> ConfigurationError | None
     except ConfigurationError as error:
         return error
     return None
+
+
+def test_an_option_of_the_command_line_outranks_all_and_is_judged_alike() -> None:
+    """S5: what is given last wins, and is checked with a remedy like every other setting."""
+    loaded = load(None, {"PACELINE__LISTEN": "127.0.0.1:1"}, options={"listen": "127.0.0.1:2"})
+    assert loaded.settings.listen == "127.0.0.1:2"
+
+    with pytest.raises(ConfigurationError, match=r"^--listen: listen: .* Remedy: "):
+        load(None, {}, options={"listen": "nonsense"})

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -25,6 +26,7 @@ from paceline_server.settings.yaml_reader import Parsed, parse
 
 MAXIMUM_FILE_BYTES = 2**20
 DEFAULTS_SOURCE = "defaults"
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +54,26 @@ def no_check(_names: Names) -> Iterable[Finding]:
     return ()
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, check: Check = no_check) -> Loaded:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    options: Mapping[str, str] = NO_OPTIONS,
+    check: Check = no_check,
+) -> Loaded:
     """Read and check the configuration.
 
     Args:
         path: The YAML file; None for the defaults, which are a simulated provider and a model of it.
+        options: Settings by name that the command line gives as `--name`; they outrank all other sources.
         check: Judges the specs of names, whose grammar is not known here.
 
     Raises:
         ConfigurationError: With all that is wrong, each with its place and a remedy.
     """
     document, problems, unread = _merged(path, environ)
+    for name, value in options.items():
+        document.put((name,), value, Place(f"--{name}"))
     settings, found = _validated(document, Surroundings(environ, path.parent if path else Path()))
     found = [finding for finding in found if not _below(finding.path, unread)]
     if not document.value(("providers",)) and not _below(("providers",), unread):
