@@ -41,6 +41,7 @@ def _message(role: Role, *kinds: Kind) -> Message:
 
 
 _HELLO = _message(Role.USER, Text("Hello"))
+_OWN_MEMBERS = ("model", "messages", "stream", "stream_options", "n")
 
 
 def _sent(prompt: Prompt, settings: OpenAISettings | None = None, *, stream: bool = False) -> dict[str, Any]:
@@ -208,11 +209,16 @@ def test_tools_and_the_choice_among_them() -> None:
 
 
 def test_response_formats() -> None:
-    """A8: the form of the answer is asked for in the format's own words."""
+    """A8: the form of the answer is asked for in the format's own words; a nameless schema is "response"."""
     schema = ResponseFormat(ResponseFormatKind.JSON_SCHEMA, "point", '{"type":"object"}', strict=True)
     assert _sent(Prompt((_HELLO,), response_format=schema))["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "point", "schema": {"type": "object"}, "strict": True},
+    }
+    nameless = ResponseFormat(ResponseFormatKind.JSON_SCHEMA, schema_json='{"type":"object"}')
+    assert _sent(Prompt((_HELLO,), response_format=nameless))["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "response", "schema": {"type": "object"}},
     }
     plain = ResponseFormat(ResponseFormatKind.JSON_OBJECT)
     assert _sent(Prompt((_HELLO,), response_format=plain))["response_format"] == {"type": "json_object"}
@@ -224,8 +230,10 @@ def test_response_formats() -> None:
         Prompt((_HELLO,), (Tool("add", "", "[1]"),)),
         Prompt((_HELLO,), (Tool("add", "", '{"a":1},"model":"other"'),)),
         Prompt((_HELLO,), provider_options_json={"acme": "nonsense"}),
-        Prompt((_HELLO,), provider_options_json={"acme": '{"model":"other"}'}),
-        Prompt((_HELLO,), provider_options_json={"acme": '{"stream":true}'}),
+        *(
+            Prompt((_HELLO,), provider_options_json={"acme": f'{{"{member}":null}}'})
+            for member in _OWN_MEMBERS
+        ),
     ],
 )
 def test_text_that_is_no_json_object_is_the_requests_fault(prompt: Prompt) -> None:

@@ -8,6 +8,12 @@ from enum import Enum
 
 from paceline_server.completion.content import Message
 
+OWN_MEMBERS = ("model", "messages", "stream", "stream_options", "n")
+"""Members of a provider's request that Paceline sets itself: other values would make answers unreadable."""
+
+DEFAULT_SCHEMA_NAME = "response"
+"""The name of a schema to which the caller gave none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -48,7 +54,7 @@ class ResponseFormat:
     """The form and, for JSON_SCHEMA, the schema (a JSON object as text), its name, how strictly it binds."""
 
     kind: ResponseFormatKind
-    name: str = ""
+    name: str = DEFAULT_SCHEMA_NAME
     schema_json: str = ""
     strict: bool = False
 
@@ -85,7 +91,7 @@ class Prompt:
 
     Attributes:
         provider_options_json: By provider name, a JSON object as text that is laid over that
-            provider's request body, and over no other's.
+            provider's request body, and over no other's; it has none of `OWN_MEMBERS`.
     """
 
     messages: tuple[Message, ...]

@@ -17,6 +17,7 @@ import msgspec
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import (
+    OWN_MEMBERS,
     GenerationConfig,
     Prompt,
     ResponseFormat,
@@ -30,9 +31,7 @@ from paceline_server.providers.openai_messages import wire_messages
 from paceline_server.providers.openai_settings import CacheHint, OpenAISettings
 
 _ENCODER = msgspec.json.Encoder()
-_RESERVED_OPTIONS = ("model", "stream", "stream_options")
 _CACHE_KEY_BYTES = 16
-_DEFAULT_SCHEMA_NAME = "answer"
 
 
 class RequestWriter:
@@ -109,7 +108,7 @@ class RequestWriter:
         if not text:
             return {}
         options = _json_object(text, f"the options for {self._provider!r}")
-        reserved = [name for name in _RESERVED_OPTIONS if name in options]
+        reserved = [name for name in OWN_MEMBERS if name in options]
         if reserved:
             raise _invalid(f"the options for {self._provider!r} may not set {reserved[0]!r}")
         return options
@@ -137,7 +136,7 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.kind is not ResponseFormatKind.JSON_SCHEMA:
         return {"type": wanted.kind.value}
     schema: dict[str, Any] = {
-        "name": wanted.name or _DEFAULT_SCHEMA_NAME,
+        "name": wanted.name,
         "schema": _raw_object(wanted.schema_json, "the schema of the response format"),
     }
     if wanted.strict:

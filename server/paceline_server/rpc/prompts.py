@@ -20,6 +20,8 @@ from paceline_server.completion.content import (
     ToolResult,
 )
 from paceline_server.completion.prompt import (
+    DEFAULT_SCHEMA_NAME,
+    OWN_MEMBERS,
     GenerationConfig,
     Prompt,
     ResponseFormat,
@@ -34,8 +36,6 @@ from paceline_server.rpc.violations import Violations
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 IDENTIFIER_RULE = "must be 1 to 64 of the characters a-z, A-Z, 0-9, '_' and '-'"
 MAXIMUM_STOP_SEQUENCE_COUNT = 16
-OWN_MEMBERS = ("model", "messages", "stream", "stream_options", "n")
-"""What adapters set themselves; overriding it would make their answers unreadable."""
 
 
 def decode_prompt(wire: completion_pb2.Prompt, path: str, violations: Violations) -> Prompt:
@@ -208,9 +208,8 @@ def _response_format(
     if schema.name and not IDENTIFIER.fullmatch(schema.name):
         violations.add(f"{path}.json_schema.name", IDENTIFIER_RULE)
     violations.json_object(schema.schema_json, f"{path}.json_schema.schema_json", what="the JSON Schema")
-    return ResponseFormat(
-        ResponseFormatKind.JSON_SCHEMA, schema.name or "response", schema.schema_json, schema.strict
-    )
+    name = schema.name or DEFAULT_SCHEMA_NAME
+    return ResponseFormat(ResponseFormatKind.JSON_SCHEMA, name, schema.schema_json, schema.strict)
 
 
 def _provider_options(wire: completion_pb2.Prompt, path: str, violations: Violations) -> dict[str, str]:
