@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from paceline_server.providers.base import Provider
-from paceline_server.providers.failures import FailureRule
+from paceline_server.providers.failures import rule
 from paceline_server.providers.http_transport import AiohttpTransport
 from paceline_server.providers.openai import OpenAIProvider
 from paceline_server.providers.openai_settings import CacheHint
@@ -49,13 +49,13 @@ def _openai(name: str, settings: OpenAISettings, connect_timeout: float) -> Open
         profile_of=settings.profile,
         settings=_dialect(settings),
         rules=[
-            FailureRule(
-                rule.failure_class,
-                frozenset() if rule.status is None else frozenset({rule.status}),
-                frozenset() if rule.code is None else frozenset({rule.code.lower()}),
-                rule.pattern or "",
+            rule(
+                told.failure_class,
+                status=() if told.status is None else (told.status,),
+                code=() if told.code is None else (told.code,),
+                pattern=told.pattern or "",
             )
-            for rule in settings.classify
+            for told in settings.classify
         ],
         headers={header: value.reveal() for header, value in settings.headers.items()},
         max_answer_bytes=settings.max_answer_size,

@@ -62,7 +62,7 @@ def _read(stream: bytes) -> Answer:
     decoder = SseDecoder()
     for data, name in [*decoder.feed(stream), *decoder.end()]:
         if data != b"[DONE]":
-            reader.read_event(data, is_error=name == b"error")
+            reader.read(data, is_error=name == b"error")
     reader.finish()
     return Answer(fold(reader.take()), reader.ending())
 
@@ -248,6 +248,17 @@ async def test_a_document_where_a_stream_was_asked_for_is_read() -> None:
     """A2: some servers ignore the wish to stream; their answer is whole all the same."""
     document = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
     assert (await _streamed(b"\n\n " + json.dumps(document).encode())).parts == (Part(Text("Hi")),)
+
+
+async def test_only_a_document_must_have_choices() -> None:
+    """A2, K4: an event may tell the usage alone; a document without choices is no answer."""
+    usage = b'{"usage":{"prompt_tokens":5,"completion_tokens":7}}'
+    told = await _streamed(_event({"content": "x"}, "stop"), b"data: " + usage + b"\n\n", _DONE)
+    assert told.ending.usage == Usage(5, 7)
+    async with connected(answering(usage)) as (provider, _):
+        with pytest.raises(AttemptFailure) as caught:
+            await provider.complete(a_request())
+    assert caught.value.failure_class is FailureClass.MALFORMED_RESPONSE
 
 
 async def test_an_event_above_the_bound_is_malformed() -> None:
@@ -446,6 +457,6 @@ def test_random_bytes_are_a_failure(noise: bytes) -> None:
     """A2: noise is neither an answer nor a crash, as an event or as a document."""
     reader = AnswerReader("acme", FailureClassifier(OPENAI_FAILURES))
     with pytest.raises(AttemptFailure):
-        reader.read_document(noise)
+        reader.read(noise, whole=True)
     with pytest.raises(AttemptFailure):
         _read(b"data: " + noise)

@@ -111,7 +111,7 @@ class ProviderResponse:
         try:
             chunk = await self._body.read()
             if self._inflate is not None:
-                chunk = await self._read_inflated(chunk)
+                chunk = await self._read_inflated(chunk, self._inflate)
             self._byte_count += len(chunk)
             if self._byte_count > self._max_bytes:
                 raise AttemptFailure(
@@ -159,19 +159,16 @@ class ProviderResponse:
             self._closed = True
             await self._body.aclose()
 
-    async def _read_inflated(self, chunk: bytes) -> bytes:
+    async def _read_inflated(self, chunk: bytes, inflate: zlib._Decompress) -> bytes:
         # The decompressor may need several chunks before it gives a byte, and b"" would mean the end.
         while chunk:
-            inflated = self._inflated(chunk)
+            inflated = self._inflated(chunk, inflate)
             if inflated:
                 return inflated
             chunk = await self._body.read()
         return b""
 
-    def _inflated(self, chunk: bytes) -> bytes:
-        inflate = self._inflate
-        if inflate is None:
-            return chunk
+    def _inflated(self, chunk: bytes, inflate: zlib._Decompress) -> bytes:
         try:
             return inflate.decompress(chunk, self._max_bytes - self._byte_count + 1)
         except zlib.error as error:

@@ -107,7 +107,7 @@ class OpenAIProvider:
         """
         response = await self._send(request, stream=False)
         reader = AnswerReader(self._name, self._classifier)
-        reader.read_document(await response.read_rest())
+        reader.read(await response.read_rest(), whole=True)
         reader.finish()
         return Answer(fold(reader.take()), reader.ending())
 

@@ -71,11 +71,15 @@ class AnswerReader:
         """Whether the terminal marker, a finish reason, was seen."""
         return bool(self._reason)
 
-    def read_event(self, data: bytes, *, is_error: bool = False) -> None:
-        """Take the data of one event of a stream.
+    def read(self, data: bytes, *, is_error: bool = False, whole: bool = False) -> None:
+        """Take the data of one event of a stream or, if `whole`, an answer that is one document.
+
+        Args:
+            data: White space that kept the connection alive may stand before a document.
+            is_error: The stream calls the event an error, whatever its data are.
 
         Raises:
-            AttemptFailure: The event tells an error, or is no chunk.
+            AttemptFailure: The data tell an error, or are no chunk, or no answer.
         """
         try:
             chunk = decode_chunk(data)
@@ -83,23 +87,9 @@ class AnswerReader:
             raise self._not_a_chunk(data, is_error=is_error) from error
         if chunk.error or is_error or chunk.choices is None:
             self._check_for_error(data, is_error=is_error)
-        self._read(chunk)
-
-    def read_document(self, body: bytes) -> None:
-        """Take a whole answer; white space that kept the connection alive may stand before it.
-
-        Raises:
-            AttemptFailure: It tells an error, or is no answer.
-        """
-        try:
-            chunk = decode_chunk(body)
-        except NOT_A_CHUNK as error:
-            raise self._not_a_chunk(body) from error
-        if chunk.error or chunk.choices is None:
-            self._check_for_error(body)
-            if chunk.choices is None:
+            if whole and chunk.choices is None:
                 raise _malformed("the answer has no choices")
-        self._read(chunk)
+        self._add(chunk)
 
     def take(self) -> list[Delta]:
         """The deltas of what was read since the last time."""
@@ -130,7 +120,7 @@ class AnswerReader:
             confidence=self._confidence(),
         )
 
-    def _read(self, chunk: Chunk) -> None:
+    def _add(self, chunk: Chunk) -> None:
         if chunk.model and not self._model:
             self._model = chunk.model
         usage = chunk.usage

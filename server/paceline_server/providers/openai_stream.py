@@ -113,11 +113,11 @@ class OpenAIStream:
                 self._finish()
                 return
             if data and not data.isspace():
-                self._reader.read_event(data, is_error=name == b"error")
+                self._reader.read(data, is_error=name == b"error")
 
     def _end(self) -> None:
         if self._document is not None:
-            self._reader.read_document(b"".join(self._document))
+            self._reader.read(b"".join(self._document), whole=True)
         else:
             self._read_broken_off(self._events.end())
         if not self._ended:
