@@ -180,6 +180,8 @@ def test_a_setting_that_the_format_does_not_know_is_left_out() -> None:
     "prompt",
     [
         Prompt((_message(Role.USER, Media("video/mp4", b"x")),)),
+        Prompt((_message(Role.USER, Media("", b"\x89PNG")),)),
+        Prompt((_message(Role.USER, Media("", uri="https://example.com/a.png")),)),
         Prompt((_message(Role.USER, Media("audio/wav", uri="https://example.com/a.wav")),)),
         Prompt((_message(Role.SYSTEM, Media("image/png", b"x")),)),
         Prompt((_message(Role.ASSISTANT, Media("image/png", b"x")),)),

@@ -1,6 +1,7 @@
 """The enums of the contract beside those of the vocabulary: the same names, two spellings.
 
-Built once from the descriptors, so that a value that only one side knows fails at import.
+Built once from the descriptors, so that a value of the vocabulary that the contract does not name fails at
+import. The contract may name more, which this version never sends.
 """
 
 from __future__ import annotations

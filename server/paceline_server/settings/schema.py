@@ -58,7 +58,7 @@ class CallSettings(Section):
         default=timedelta(minutes=5), description="The deadline of a call that brings none, and the longest."
     )
     max_message_size: Annotated[Size, Field(ge=1024)] = Field(
-        default=16 * 2**20, description="A larger request or answer is refused."
+        default=16 * 2**20, description="A larger request is refused."
     )
 
 

@@ -71,8 +71,8 @@ Global___ChainRequest: _TypeAlias = ChainRequest  # noqa: Y015
 @_typing.final
 class ChainOptions(_message.Message):
     """ChainOptions says how a call deals with slow and failing targets. Durations
-    are at least 1 ms, unless said otherwise, and count within the deadline of the
-    call, which always ends it.
+    are from 1 ms to 1 day, unless said otherwise, and count within the deadline
+    of the call, which always ends it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -130,7 +130,8 @@ class ChainOptions(_message.Message):
         slow one; the first content wins, the other attempt is cancelled, and its
         cost is in the total. The slow target is not penalised. Unset: 10 s in a
         stream, 30 s in a unary call, 60 s for a target that reasons unseen. Zero
-        switches overtaking off.
+        switches overtaking off. In this version it is accepted, and not yet in
+        effect: no target overtakes another.
         """
 
     def __init__(

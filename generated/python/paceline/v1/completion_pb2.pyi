@@ -155,8 +155,8 @@ class _UsageStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageState
     token. A sum is REPORTED only if all of its terms are.
     """
     USAGE_STATE_ESTIMATED: _UsageState.ValueType  # 2
-    """At least one count is an estimate of Paceline, because an attempt was
-    cancelled or broke before the provider reported.
+    """At least one count is an estimate of Paceline, because a provider reported
+    none: it never does, or the attempt was cancelled or broke before.
     """
     USAGE_STATE_UNKNOWN: _UsageState.ValueType  # 3
     """Nothing is known and nothing could be estimated. The counts are zero and
@@ -174,8 +174,8 @@ USAGE_STATE_REPORTED: UsageState.ValueType  # 1
 token. A sum is REPORTED only if all of its terms are.
 """
 USAGE_STATE_ESTIMATED: UsageState.ValueType  # 2
-"""At least one count is an estimate of Paceline, because an attempt was
-cancelled or broke before the provider reported.
+"""At least one count is an estimate of Paceline, because a provider reported
+none: it never does, or the attempt was cancelled or broke before.
 """
 USAGE_STATE_UNKNOWN: UsageState.ValueType  # 3
 """Nothing is known and nothing could be estimated. The counts are zero and
@@ -529,8 +529,9 @@ class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.Val
     """Sends `output_discarded` and starts the next target from part 0."""
     RECOVERY_CONTINUE: _Recovery.ValueType  # 4
     """Goes on where the stream broke, on a target that continues a partial
-    answer; behaves as RESTART where no such target is left. A continuation
-    that a target refuses is never the final error of the call.
+    answer; behaves as RESTART where no such target is left, which in this
+    version is always. A continuation that a target refuses is never the final
+    error of the call.
     """
 
 class Recovery(_Recovery, metaclass=_RecoveryEnumTypeWrapper):
@@ -551,8 +552,9 @@ RECOVERY_RESTART: Recovery.ValueType  # 3
 """Sends `output_discarded` and starts the next target from part 0."""
 RECOVERY_CONTINUE: Recovery.ValueType  # 4
 """Goes on where the stream broke, on a target that continues a partial
-answer; behaves as RESTART where no such target is left. A continuation
-that a target refuses is never the final error of the call.
+answer; behaves as RESTART where no such target is left, which in this
+version is always. A continuation that a target refuses is never the final
+error of the call.
 """
 Global___Recovery: _TypeAlias = Recovery  # noqa: Y015
 
@@ -606,8 +608,9 @@ class Part(_message.Message):
 
     @_builtins.property
     def reasoning(self) -> Global___Reasoning:
-        """What the model thought. In a request it is sent back to the provider
-        that it came from and dropped for others.
+        """What the model thought. In a request it is sent back to the provider of
+        its signature and dropped for others; without a signature, to every
+        provider that takes thoughts back.
         """
 
     @_builtins.property
@@ -704,13 +707,14 @@ class Media(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     URI_FIELD_NUMBER: _builtins.int
     media_type: _builtins.str
-    """The IANA media type, such as "image/png". In a request it may be empty for
-    `data`, whose type is found from the bytes; where both differ, the bytes
-    decide.
+    """The IANA media type, such as "image/png". In a request it decides how the
+    content is sent, for `uri` as for `data`, and is believed: the bytes are not
+    looked at. For a target that does not take the type, or if it is empty, the
+    attempt fails with UNSUPPORTED, and the next target is tried.
     """
     data: _builtins.bytes
-    """The content itself. A target's limits are met by scaling and encoding it
-    anew if need be; content that cannot be read is INVALID_REQUEST.
+    """The content itself, passed on as it is. Whether it is too large or cannot
+    be read is left to the target.
     """
     uri: _builtins.str
     """A place from which the provider fetches the content: an `https` URL, or
@@ -1091,8 +1095,9 @@ Global___JsonSchemaFormat: _TypeAlias = JsonSchemaFormat  # noqa: Y015
 @_typing.final
 class GenerationConfig(_message.Message):
     """GenerationConfig tunes how a model writes. A field that is not set leaves the
-    provider's default. A setting that a target does not know, or refuses, is
-    left out for that target.
+    provider's default. A setting that the format of a target does not know is
+    left out for that target. One that the target then refuses makes the attempt
+    fail with UNSUPPORTED, and the next target is tried.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1113,8 +1118,8 @@ class GenerationConfig(_message.Message):
     the remainder of that limit.
     """
     temperature: _builtins.float
-    """The randomness, from 0 (nearly none) to 2. Scaled for providers whose range
-    ends at 1.
+    """The randomness, from 0 (nearly none) to 2. Passed on as it is: a provider
+    whose range ends at 1 may refuse more.
     """
     top_p: _builtins.float
     """Nucleus sampling: the probability mass to choose from, above 0 and at most
@@ -1302,8 +1307,9 @@ class Usage(_message.Message):
     reasoning_token_count: _builtins.int
     """Those of the output tokens that were reasoning. Unset: not reported."""
     cost_nano_usd: _builtins.int
-    """The cost in 1e-9 US dollars, by the configured prices. Unset: no price is
-    known; in a sum, for at least one of its terms. Zero means free.
+    """The cost in 1e-9 US dollars: the one that the provider itself told, else by
+    the configured prices. Unset: neither is known; in a sum, for at least one of
+    its terms. Zero means free.
     """
     state: Global___UsageState.ValueType
     """How far the counts can be trusted."""
@@ -1660,12 +1666,13 @@ class ToolCallDelta(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FRAGMENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The identifier of the call. Set in the first delta of the part, empty in
-    the others.
+    """The identifier of the call. Set in one delta of the part, empty in the
+    others: the first delta that has it, which is the last of the part if the
+    provider gave none and Paceline makes one.
     """
     name: _builtins.str
-    """The name of the tool. Set in the first delta of the part, empty in the
-    others.
+    """The name of the tool. Set in one delta of the part, empty in the others:
+    mostly the first, and before the part ends.
     """
     arguments_json_fragment: _builtins.str
     """The text to append to ToolCall.arguments_json. Only the whole is JSON. May
@@ -1728,8 +1735,10 @@ class Attempt(_message.Message):
     SKIPPED, a bench is why.
     """
     billed_after_cancel: _builtins.bool
-    """It was cancelled, and this provider goes on billing after a cancellation,
-    so that its usage is what the whole answer is expected to cost.
+    """It was cancelled before the provider told its usage, and this provider goes
+    on generating and billing. As its output then counts the most that the
+    prompt allows, GenerationConfig.max_output_token_count; where the prompt sets
+    no limit, what was seen, and the bill may be higher.
     """
     @_builtins.property
     def target(self) -> Global___Target:
@@ -1759,7 +1768,8 @@ class Attempt(_message.Message):
     @_builtins.property
     def usage(self) -> Global___Usage:
         """What it consumed. For a cancelled or broken attempt this is an estimate
-        from what was seen. Unset: it still runs, or nothing was sent.
+        from what was seen, unless the provider had told. Unset: it still runs, or
+        can have consumed nothing, as it was not sent or was refused.
         """
 
     @_builtins.property

@@ -171,10 +171,13 @@ class TargetStatus(_message.Message):
     is benched is told in `provider_hold`, and both must be clear.
     """
     cause: _completion_pb2.FailureClass.ValueType
-    """The kind of failure that led to the state. Unset: none, or an operator did."""
+    """The kind of failure that led to the state, or that is counted against an
+    ACTIVE target. Unset: none, or an operator did.
+    """
     reason: _builtins.str
-    """The state in words: the last failure with secrets removed, or what the
-    operator said. Empty: ACTIVE.
+    """The state in words: the last failure with secrets removed, what the operator
+    said, or that a probe succeeded. An ACTIVE target has one while a failure is
+    counted against it. Empty: nothing is, or the operator said nothing.
     """
     round_count: _builtins.int
     """How many benches have followed one another without a success between. Each
@@ -251,8 +254,8 @@ class ProviderHold(_message.Message):
     an operator did.
     """
     reason: _builtins.str
-    """The state in words: the last failure with secrets removed, or what the
-    operator said.
+    """The state in words: the last failure with secrets removed, what the operator
+    said, or that a probe succeeded. Empty: the operator said nothing.
     """
     benched_by_operator: _builtins.bool
     """An operator benched it."""
@@ -964,7 +967,7 @@ class PutModelRequest(_message.Message):
     DEFINITION_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name: 1 to 64 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`, the
+    """The name: 1 to 128 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`, the
     first a letter or a digit. Required.
     """
     description: _builtins.str
