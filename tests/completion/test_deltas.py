@@ -197,6 +197,16 @@ def test_a_part_is_of_one_kind(first: DeltaKind, second: DeltaKind, message: str
         fold([Delta(0, first), Delta(0, second)])
 
 
+def test_a_part_is_signed_by_one_provider() -> None:
+    """A8: signatures of two providers are no signature of either, wherever the deltas are joined."""
+    deltas = [Delta(0, TextDelta("x"), ProviderSignature(provider, b"s")) for provider in ("p", "q")]
+
+    with pytest.raises(FoldError, match="part 0 is signed by two providers"):
+        fold(deltas)
+    with pytest.raises(FoldError, match="part 0 is signed by two providers"):
+        merge_adjacent(deltas)
+
+
 def test_a_tool_result_is_no_answer() -> None:
     """Stream rule 4: models call tools, they do not answer for them."""
     with pytest.raises(FoldError, match="tool result"):

@@ -53,7 +53,7 @@ class Delta:
 
 
 class FoldError(ValueError):
-    """The deltas break the grammar: an index out of order, or two kinds in one part."""
+    """The deltas break the grammar: an index out of order, or two kinds or two signers in one part."""
 
 
 class Fold:
@@ -97,7 +97,7 @@ class Fold:
         """The parts that the deltas make.
 
         Raises:
-            FoldError: A part got deltas of two kinds.
+            FoldError: A part got deltas of two kinds, or signatures of two providers.
         """
         return tuple(_part(deltas) for deltas in self._deltas_of_part)
 
@@ -153,7 +153,11 @@ def _whole_signature(deltas: list[Delta]) -> ProviderSignature | None:
     signatures = [delta.signature for delta in deltas if delta.signature is not None]
     if not signatures:
         return None
-    return ProviderSignature(signatures[0].provider, b"".join(signature.value for signature in signatures))
+    provider = signatures[0].provider
+    if any(signature.provider != provider for signature in signatures):
+        # Joined they would be sent to the first provider, although half of them is another's.
+        raise FoldError(f"part {deltas[0].part_index} is signed by two providers")
+    return ProviderSignature(provider, b"".join(signature.value for signature in signatures))
 
 
 def _whole(deltas: list[Delta]) -> Kind:
