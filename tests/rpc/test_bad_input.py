@@ -331,11 +331,15 @@ async def still_answers(gate: Gate) -> None:
 
 
 async def test_a_message_above_the_limit_is_refused_by_the_transport(gate: Gate) -> None:
-    """S3: messages above 16 MiB are refused, before any of them is looked at."""
-    told = await failure(gate.chain.Chain(ask(text="x" * (20 << 20))))
-    assert told.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    """S3: messages above 16 MiB are refused, before any of them is looked at; the server lives on."""
+    large = ask(text="x" * (20 << 20))
+    told = await failure(gate.chain.Chain(large))
+    streamed = (await read_stream(gate.chain.StreamChain(large))).failure
+    assert streamed is not None
+    assert told.code is streamed.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert not gate.calls
     await still_answers(gate)
+    assert gate.simulated.call_count("a") == 1
 
 
 async def test_a_message_just_below_the_limit_is_taken(gate: Gate) -> None:

@@ -17,7 +17,18 @@ from paceline_server.providers.base import Answer, ProviderRequest
 from paceline_server.providers.profile import Profile
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_settings import SimulatedModel
-from tests.rpc.gateway import Gate, ask, failure, gateway, none_but, other_tasks, read_stream
+from tests.rpc.gateway import (
+    PATIENCE,
+    Failure,
+    Gate,
+    ask,
+    failure,
+    failure_of,
+    gateway,
+    none_but,
+    other_tasks,
+    read_stream,
+)
 from tests.rpc.providers import Waiting
 from tests.rpc.raw_http2 import http2
 
@@ -124,6 +135,38 @@ async def test_what_outlasts_the_drain_is_told_that_it_was_cancelled() -> None:
         assert outcomes == {AttemptOutcome.CANCELLED}
         assert not gate.bugs
     await none_but(before)
+
+
+async def test_after_the_delay_calls_are_refused_and_those_before_finish() -> None:
+    """drain.delay: NOT_SERVING is told; what was admitted since then finishes, DRAINING refuses the rest."""
+    provider = Gated()
+    async with gateway(providers=[provider], drain_delay=0.3) as gate:
+        (held,) = await running(gate, 1)
+        draining = asyncio.create_task(gate.server.drain())
+        while await gate.serving("") != NOT_SERVING:
+            pass
+        admitted, refused = [], None
+        async with asyncio.timeout(PATIENCE):
+            while refused is None:
+                call = gate.chain.StreamChain(ask())
+                refused = await refusal(call)
+                admitted += [call] if refused is None else []
+        assert (refused.reason, refused.code) == ("DRAINING", grpc.StatusCode.UNAVAILABLE)
+        assert (await failure(gate.chain.Chain(ask()))).reason == "DRAINING"
+        assert not draining.done()
+        provider.release()
+        told = await asyncio.gather(*map(read_stream, [held, *admitted]))
+        assert {one.kinds()[-1] for one in told} == {"finished"}
+        assert await draining is True
+
+
+async def refusal(call: Any) -> Failure | None:
+    """Why a stream is refused; None once it was admitted."""
+    try:
+        await call.read()
+    except grpc.aio.AioRpcError as error:
+        return failure_of(error)
+    return None
 
 
 async def test_a_watcher_that_does_not_read_holds_up_no_drain() -> None:
