@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.error_body import error_of_document
 from paceline_server.providers.failures import FailureClassifier, rule
 from paceline_server.providers.openai_failures import OPENAI_FAILURES
 from paceline_server.providers.redaction import MAX_MESSAGE_CHARACTERS, redacted
@@ -243,3 +244,52 @@ def test_any_json_error_is_classed(document: object) -> None:
     assert isinstance(_classed(400, document), AttemptFailure)
     failure = FailureClassifier(OPENAI_FAILURES).of_document(document)
     assert failure is None or isinstance(failure, AttemptFailure)
+
+
+_SHELLS: list[Callable[[object], object]] = [
+    lambda inner: [inner],
+    lambda inner: [inner] * 3,
+    lambda inner: {"error": inner},
+    lambda inner: {"message": inner},
+    lambda inner: {"detail": [inner]},
+    lambda inner: {"details": inner, "innererror": inner},
+    lambda inner: {"error": {"message": [{"msg": inner}], "details": inner}},
+    lambda inner: {"error": {"metadata": {"raw": inner}, "code": inner}},
+]
+
+
+@pytest.mark.parametrize("depth", [1, 7, 100, 1_000])
+@pytest.mark.parametrize("shell", _SHELLS)
+def test_no_depth_of_an_error_is_too_deep(shell: Callable[[object], object], depth: int) -> None:
+    """A3: a document nested against its reader is classed by its status, and behind a 200 it is no crash."""
+    document: object = "deep"
+    for _ in range(depth):
+        document = shell(document)
+    assert error_of_document({"error": {"message": document}}) is not None
+    assert error_of_document({"error": document}) is not None
+    assert error_of_document({"detail": document, "details": document}) is not None
+    error_of_document(document)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.sampled_from([b"[", b'{"message":', b'{"error":', b'{"details":', b'[{"msg":']), max_size=5),
+    st.integers(1, 500),
+)
+def test_a_deeply_nested_error_is_classed_by_its_status(pattern: list[bytes], count: int) -> None:
+    """A3: 503 is OVERLOADED and 401 AUTHENTICATION, whatever the depth of what is said about them."""
+    opening = b"".join(pattern * count)
+    closing = bytes({0x5B: 0x5D, 0x7B: 0x7D}[byte] for byte in reversed(opening) if byte in b"[{")
+    body = b'{"error":{"message":' + opening + b"0" + closing + b"}}"
+    for status, expected in ((503, FailureClass.OVERLOADED), (401, FailureClass.AUTHENTICATION)):
+        assert _classed(status, body).failure_class is expected
+    inside = FailureClassifier(OPENAI_FAILURES).of_error(body)
+    assert inside.failure_class is FailureClass.TRANSIENT
+
+
+def test_words_in_a_usual_depth_are_found() -> None:
+    """A3: the bound on depth takes nothing from what providers send."""
+    body = [{"error": {"message": [{"msg": {"message": "maximum context length"}}], "code": "x"}}]
+    assert _classed(400, body).failure_class is FailureClass.CONTEXT_TOO_LONG
+    inner = {"innererror": {"innererror": {"code": "ResponsibleAIPolicyViolation"}}}
+    assert _classed(400, _error("no", details=inner)).failure_class is FailureClass.CONTENT_FILTERED

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import msgspec
 
 _MAX_ERROR_CHARACTERS = 4_000
+_MAX_DEPTH = 4
+"""Levels of lists and objects in which an error's parts are looked for. What providers send has three;
+deeper ones are built to exhaust whoever follows them, and are classed by their status alone."""
+
 _STATUSES = range(400, 600)
 _CODE_FIELDS = ("code", "type", "error_type", "error_code", "status", "reason")
 _MESSAGE_FIELDS = ("message", "detail", "msg", "error_description", "title")
@@ -48,7 +52,7 @@ def error_of_document(document: object) -> ProviderError | None:
     """The error that a JSON document tells; None if it tells none."""
     if isinstance(document, list):
         # Some gateways wrap their errors in an array.
-        return error_of_document(document[0]) if document else None
+        document = document[0] if document else None
     if not isinstance(document, Mapping):
         return None
     error = document.get("error")
@@ -86,17 +90,19 @@ def _error(error: object) -> ProviderError | None:
     )
 
 
-def _codes(error: Mapping[object, object]) -> Iterator[str]:
+def _codes(error: Mapping[object, object], depth: int = 1) -> Iterator[str]:
     for name in _CODE_FIELDS:
         code = error.get(name)
         if isinstance(code, str) and code:
             yield code
         elif isinstance(code, int) and not isinstance(code, bool):
             yield str(code)
+    if depth == _MAX_DEPTH:
+        return
     for name in ("innererror", "details"):
         inner = error.get(name)
         if isinstance(inner, Mapping):
-            yield from _codes(inner)
+            yield from _codes(inner, depth + 1)
 
 
 def _status(error: Mapping[object, object]) -> int:
@@ -115,13 +121,15 @@ def _behind(error: Mapping[object, object]) -> str:
     return _text(metadata.get("raw")) if isinstance(metadata, Mapping) else ""
 
 
-def _text(value: object) -> str:
+def _text(value: object, depth: int = 0) -> str:
     if isinstance(value, str):
         return value
+    if depth == _MAX_DEPTH:
+        return ""
     if isinstance(value, list):
         # The validation errors of FastAPI: [{"msg": ..., "loc": ...}].
-        texts = (_text(item.get("msg")) if isinstance(item, Mapping) else _text(item) for item in value[:10])
+        texts = (_text(item, depth + 1) for item in value[:10])
         return "; ".join(text for text in texts if text)
     if isinstance(value, Mapping):
-        return _text(value.get("message") or value.get("msg"))
+        return _text(value.get("message") or value.get("msg"), depth + 1)
     return ""
