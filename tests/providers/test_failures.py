@@ -155,6 +155,27 @@ def test_delays_are_read_from_the_exact_to_the_vague(
     )
 
 
+@pytest.mark.parametrize(
+    ("headers", "message", "expected"),
+    [
+        ({}, "", None),
+        ({"retry-after": "3600"}, "", 3600.0),
+        ({"retry-after-ms": "1500"}, "", 1.5),
+        ({}, "Try again in 2m0s", 120.0),
+    ],
+)
+@pytest.mark.parametrize("failure_class", [FailureClass.QUOTA, FailureClass.AUTHENTICATION])
+def test_an_empty_purse_is_not_filled_when_a_rate_limit_is_reset(
+    failure_class: FailureClass, headers: dict[str, str], message: str, expected: float | None
+) -> None:
+    """A3, wire rule 3: resets of rate limits are no advice about a quota or a key; what is said for it is."""
+    resets = {"x-ratelimit-reset-requests": "12ms", "x-ratelimit-remaining-requests": "0"}
+    rules = [rule(failure_class, status=(429,))]
+    failure = _classed(429, _error(message), {**resets, **headers}, configured=rules)
+    assert (failure.failure_class, failure.retry_after) == (failure_class, expected)
+    assert _classed(429, _error(), resets).retry_after == pytest.approx(0.012)
+
+
 def test_errors_inside_an_answer_do_not_read_its_headers() -> None:
     """Wire rule 3: headers of a success are no advice."""
     failure = FailureClassifier(OPENAI_FAILURES).of_document(_error("Rate limit reached. Try again in 2s"))

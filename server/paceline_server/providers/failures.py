@@ -20,6 +20,8 @@ from paceline_server.providers.retry_delay import retry_delay
 _MAX_MATCHED_CHARACTERS = 2_000
 _MAX_CODE_CHARACTERS = 64
 _OK = 200
+_UNTIL_OPERATORS_ACT = frozenset({FailureClass.QUOTA, FailureClass.AUTHENTICATION})
+"""No reset of a rate limit ends these; providers send its headers with them all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,5 +124,11 @@ class FailureClassifier:
             provider_code=shortened(redacted(error.codes[0], secrets), _MAX_CODE_CHARACTERS)
             if error.codes
             else "",
-            retry_after=retry_delay(status, headers, searched, now=self._now()),
+            retry_after=retry_delay(
+                status,
+                headers,
+                searched,
+                now=self._now(),
+                reads_resets=failure_class not in _UNTIL_OPERATORS_ACT,
+            ),
         )

@@ -36,7 +36,9 @@ _IN_TEXT = re.compile(
 )
 
 
-def retry_delay(status: int, headers: Mapping[str, str], message: str, *, now: float) -> float | None:
+def retry_delay(
+    status: int, headers: Mapping[str, str], message: str, *, now: float, reads_resets: bool = True
+) -> float | None:
     """Seconds to wait, from 0 to a day; None if the provider asks nothing.
 
     Args:
@@ -44,8 +46,10 @@ def retry_delay(status: int, headers: Mapping[str, str], message: str, *, now: f
         headers: Of the answer; names are looked up in lower case.
         message: The provider's sentence about the failure.
         now: Seconds since the epoch, for delays that are given as a date.
+        reads_resets: Whether the failure is one that ends when a rate limit is reset.
     """
-    for delay in _delays(status, headers, message, now):
+    resets = headers if reads_resets and status == _TOO_MANY_REQUESTS else None
+    for delay in _delays(headers, resets, message, now):
         if delay is not None and math.isfinite(delay):
             return min(max(delay, 0.0), MAX_DELAY)
     return None
@@ -58,7 +62,9 @@ def go_duration(text: str) -> float | None:
     return sum(float(number) * _SECONDS_OF_UNIT[unit] for number, unit in _DURATION_STEP.findall(text))
 
 
-def _delays(status: int, headers: Mapping[str, str], message: str, now: float) -> Iterator[float | None]:
+def _delays(
+    headers: Mapping[str, str], resets: Mapping[str, str] | None, message: str, now: float
+) -> Iterator[float | None]:
     # In this order the sources go from the exact to the vague.
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None and milliseconds > 0:
@@ -68,8 +74,8 @@ def _delays(status: int, headers: Mapping[str, str], message: str, now: float) -
     seconds = _number(stated)
     yield _until_date(stated, now) if seconds is None else seconds
 
-    if status == _TOO_MANY_REQUESTS:
-        yield _reset_delay(headers)
+    if resets is not None:
+        yield _reset_delay(resets)
     yield _delay_in_text(message)
 
 
