@@ -12,6 +12,8 @@ from google.protobuf import json_format
 from google.rpc import error_details_pb2
 
 from paceline.v1 import chain_pb2, completion_pb2
+from paceline_server.completion.errors import InvalidRequest
+from paceline_server.rpc.requests import decode_chain_request
 from tests.rpc.gateway import Gate, ask, failure, gateway, read_stream
 from tests.rpc.raw_http2 import http2
 
@@ -275,10 +277,66 @@ async def test_an_empty_request_is_refused(gate: Gate) -> None:
     assert await violated(gate, chain_pb2.ChainRequest()) == ["prompt.messages"]
 
 
-async def test_a_million_empty_messages_are_refused_as_soon_as_a_few_are_seen(gate: Gate) -> None:
-    """INVALID_REQUEST: a hostile request makes no long list, and is not read to its end."""
-    empty = completion_pb2.Prompt(messages=[completion_pb2.Message()] * 1_000_000)
+async def test_a_request_full_of_mistakes_makes_no_long_list(gate: Gate) -> None:
+    """INVALID_REQUEST: after enough violations the request is not read further."""
+    empty = completion_pb2.Prompt(messages=[completion_pb2.Message()] * 10_000)
     assert len(await violated(gate, chain_pb2.ChainRequest(model="test/a", prompt=empty))) == 32
+
+
+def pieces(message_count: int, part_count: int = 1, result_part_count: int = 0) -> completion_pb2.Prompt:
+    """A prompt of equal messages, whose last is of the role TOOL if there shall be parts of a result."""
+    text = completion_pb2.Part(text=completion_pb2.Text(text="x"))
+    user = completion_pb2.Message(role=completion_pb2.ROLE_USER, parts=[text] * part_count)
+    prompt = completion_pb2.Prompt(messages=[user] * message_count)
+    if result_part_count:
+        result = completion_pb2.ToolResult(tool_call_id="1", parts=[text] * result_part_count)
+        tool = completion_pb2.Part(tool_result=result)
+        prompt.messages.append(completion_pb2.Message(role=completion_pb2.ROLE_TOOL, parts=[tool]))
+    return prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "field"),
+    [
+        (pieces(1_000_000), "prompt.messages"),
+        (pieces(5001), "prompt.messages"),
+        (pieces(1, 10_000), "prompt.messages"),
+        (pieces(1, 1, 9997), "prompt.messages"),
+        (completion_pb2.Prompt(tools=[completion_pb2.Tool()] * 1001), "prompt.tools"),
+        (
+            completion_pb2.Prompt(provider_options_json={str(index): "" for index in range(101)}),
+            "prompt.provider_options_json",
+        ),
+    ],
+    ids=["messages", "both", "parts", "result parts", "tools", "options"],
+)
+async def test_a_prompt_of_too_many_pieces_is_refused_before_it_is_decoded(
+    prompt: completion_pb2.Prompt, field: str, gate: Gate
+) -> None:
+    """Prompt.messages, Prompt.tools: their bounds. Nothing else is told, since nothing else was looked at."""
+    wrong = chain_pb2.ChainRequest(model="test/a", prompt=prompt)
+    wrong.prompt.config.temperature = 9
+    assert await violated(gate, wrong) == [field]
+
+
+@pytest.mark.parametrize("prompt", [pieces(5000), pieces(1, 9999), pieces(1, 1, 9996)])
+def test_a_prompt_of_as_many_pieces_as_allowed_is_decoded(prompt: completion_pb2.Prompt) -> None:
+    """Prompt.messages: 10,000 messages and parts together are not too many."""
+    decoded = decode_chain_request(chain_pb2.ChainRequest(model="test/a", prompt=prompt))
+    assert len(decoded.prompt.messages) == len(prompt.messages)
+
+
+@pytest.mark.parametrize("name", ["labels", "required_capabilities"])
+def test_of_too_many_entries_none_is_looked_at(name: str) -> None:
+    """CallContext: labels and capabilities beyond their bounds are one violation, whatever they are."""
+    wrong = request()
+    if name == "labels":
+        wrong.context.labels.update({"x" * 65 + str(index): "" for index in range(17)})
+    else:
+        wrong.context.required_capabilities.extend([completion_pb2.CAPABILITY_UNSPECIFIED] * 101)
+    with pytest.raises(InvalidRequest) as refused:
+        decode_chain_request(wrong)
+    assert [violation.field for violation in refused.value.violations] == [f"context.{name}"]
 
 
 @pytest.mark.parametrize(

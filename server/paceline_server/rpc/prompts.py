@@ -31,15 +31,20 @@ from paceline_server.completion.prompt import (
     ToolChoiceMode,
 )
 from paceline_server.rpc import enums
+from paceline_server.rpc.bounds import check_prompt_bounds
 from paceline_server.rpc.violations import Violations
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 IDENTIFIER_RULE = "must be 1 to 64 of the characters a-z, A-Z, 0-9, '_' and '-'"
-MAXIMUM_STOP_SEQUENCE_COUNT = 16
 
 
 def decode_prompt(wire: completion_pb2.Prompt, path: str, violations: Violations) -> Prompt:
-    """The prompt; what is wrong with it is added to `violations`."""
+    """The prompt; what is wrong with it is added to `violations`.
+
+    Raises:
+        InvalidRequest: It has too many pieces, or more is wrong than is worth telling.
+    """
+    check_prompt_bounds(wire, path, violations)
     if not wire.messages:
         violations.add(f"{path}.messages", "is empty; a prompt needs at least one message")
     return Prompt(
@@ -61,8 +66,6 @@ def decode_config(
     wire: completion_pb2.GenerationConfig, path: str, violations: Violations
 ) -> GenerationConfig:
     """The generation settings, each within its range."""
-    if len(wire.stop_sequences) > MAXIMUM_STOP_SEQUENCE_COUNT:
-        violations.add(f"{path}.stop_sequences", f"has more than {MAXIMUM_STOP_SEQUENCE_COUNT} entries")
     if not all(wire.stop_sequences):
         violations.add(f"{path}.stop_sequences", "holds an empty text; remove it")
     number = violations.number

@@ -8,6 +8,7 @@ from paceline.v1 import chain_pb2, completion_pb2
 from paceline_server.completion.errors import ErrorReason, Refused
 from paceline_server.completion.prompt import Prompt
 from paceline_server.rpc import enums
+from paceline_server.rpc.bounds import check_count
 from paceline_server.rpc.prompts import decode_prompt
 from paceline_server.rpc.violations import Violations
 from paceline_server.strategies.call import ChainOptions, Recovery
@@ -17,6 +18,7 @@ LONGEST_TIMEOUT = 86_400.0
 MAXIMUM_HOLD_TOKEN_COUNT = 4096
 MAXIMUM_RETRY_COUNT = 8
 MAXIMUM_LABEL_COUNT = 16
+MAXIMUM_CAPABILITY_COUNT = 100
 MAXIMUM_NAME_BYTES = 128
 MAXIMUM_TASK_TYPE_BYTES = 64
 MAXIMUM_LABEL_VALUE_BYTES = 256
@@ -94,11 +96,13 @@ def _check_context(wire: completion_pb2.CallContext, path: str, violations: Viol
     ):
         if getattr(wire, name) not in known:
             violations.add(f"{path}.{name}", f"is {getattr(wire, name)}, which this version does not know")
-    for index, capability in enumerate(wire.required_capabilities):
+    needed = wire.required_capabilities
+    few = check_count(needed, MAXIMUM_CAPABILITY_COUNT, f"{path}.required_capabilities", violations)
+    for index, capability in enumerate(needed if few else ()):
         if capability not in completion_pb2.Capability.values() or not capability:
             violations.add(f"{path}.required_capabilities[{index}]", f"is {capability}: no capability")
-    if len(wire.labels) > MAXIMUM_LABEL_COUNT:
-        violations.add(f"{path}.labels", f"has more than {MAXIMUM_LABEL_COUNT} entries")
+    if not check_count(wire.labels, MAXIMUM_LABEL_COUNT, f"{path}.labels", violations):
+        return
     for key, value in wire.labels.items():
         if not key:
             violations.add(f"{path}.labels", "has an empty key; name the label")

@@ -1230,11 +1230,13 @@ class Prompt(_message.Message):
     PROVIDER_OPTIONS_JSON_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Message]:
-        """The conversation, oldest first. At least one message."""
+        """The conversation, oldest first. At least one message; at most 10,000
+        messages and parts together, the parts of tool results included.
+        """
 
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]:
-        """The tools that the model may call. Names are unique."""
+        """The tools that the model may call. At most 1,000. Names are unique."""
 
     @_builtins.property
     def tool_choice(self) -> Global___ToolChoice:
@@ -1254,7 +1256,7 @@ class Prompt(_message.Message):
         Target.provider; the value is the text of a JSON object whose members are
         merged over the body of the request to that provider. Other providers never
         see it. Members that Paceline itself depends on, such as the model and the
-        streaming flag, are refused with INVALID_REQUEST.
+        streaming flag, are refused with INVALID_REQUEST. At most 100 entries.
         """
 
     def __init__(
@@ -1519,7 +1521,7 @@ class CallContext(_message.Message):
     def required_capabilities(self) -> _containers.RepeatedScalarFieldContainer[Global___Capability.ValueType]:
         """What every target must be able to do, beyond what the prompt itself shows
         that it needs. A call for which no target remains fails with
-        UNSUPPORTED_FEATURE.
+        UNSUPPORTED_FEATURE. At most 100.
         """
 
     @_builtins.property
