@@ -84,7 +84,9 @@ def test_a_class_penalises_whom_the_table_names(failure_class: FailureClass) -> 
 
 
 @pytest.mark.parametrize("failure_class", [FailureClass.AUTHENTICATION, FailureClass.QUOTA])
-@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 600.0), (7200.0, 7200.0), (30.0, 30.0)])
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"), [(None, 600.0), (7200.0, 7200.0), (30.0, 30.0), (5.0, 5.0)]
+)
 def test_a_provider_at_fault_is_benched_with_all_its_targets(
     failure_class: FailureClass, retry_after: float | None, seconds: float
 ) -> None:
@@ -98,6 +100,17 @@ def test_a_provider_at_fault_is_benched_with_all_its_targets(
         held = ward.held(target)
         assert (held.scope, held.until, held.cause) == (A, until, failure_class)
     assert isinstance(ward.registry.admit(Z), Ticket)
+
+
+@pytest.mark.parametrize("failure_class", [FailureClass.AUTHENTICATION, FailureClass.QUOTA])
+@pytest.mark.parametrize("retry_after", [0.0, 0.12, 4.9])
+def test_a_few_moments_do_not_shorten_a_providers_bench(
+    failure_class: FailureClass, retry_after: float
+) -> None:
+    """H1: [10 min, or until the provider says]; less than the first bench of a target is not its word."""
+    ward = Ward()
+
+    assert ward.ticket(X).failed(failure(failure_class, retry_after)) == ward.now + 600.0
 
 
 def test_quota_identity_siblings_are_benched_together() -> None:

@@ -155,7 +155,7 @@ class HealthLife(RuleBasedStateMachine):
         if after.state is TargetState.BENCHED and after.generation > before.generation:
             dated = retry_after is not None and (
                 failure_class is FailureClass.RATE_LIMITED
-                or CONSEQUENCES[failure_class].penalty is Penalty.PROVIDER
+                or (CONSEQUENCES[failure_class].penalty is Penalty.PROVIDER and retry_after >= 5.0)
             )
             if dated and retry_after is not None:
                 assert after.until >= self.now + retry_after, "benched at least until Retry-After (H1)"

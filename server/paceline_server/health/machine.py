@@ -39,7 +39,8 @@ class HealthConfig:
         failure_threshold: Consecutive calls that failed before a bench.
         base: The first bench; each round doubles it, up to `maximum`.
         jitter: Each bench is longer or shorter by up to this share, so that replicas do not return in step.
-        provider_bench: The bench of a provider whose quota or credentials failed, unless it says until when.
+        provider_bench: The bench of a provider whose quota or credentials failed, unless it says until when;
+            less than `base` counts as not said.
         ramp: How long traffic takes to come back after a good probe.
         ramp_shares: The share of calls that go through in equal slices of `ramp`.
         probe_lease: A probe that never reports is forgotten after this long.

@@ -245,7 +245,9 @@ class HealthRegistry:
     ) -> Record:
         told = failure.retry_after
         if penalty is Penalty.PROVIDER:
-            wait: float | None = self.config.provider_bench if told is None else told
+            # A few moments are the pace of a rate limit; neither a quota nor a key is renewed in so little.
+            said = told is not None and told >= self.config.base
+            wait: float | None = told if said else self.config.provider_bench
         else:
             wait = told if failure.failure_class is FailureClass.RATE_LIMITED else None
         return machine.failed(

@@ -84,7 +84,8 @@ class HealthSettings(Section):
     )
     provider_bench: PositiveDuration = _duration(
         _HEALTH.provider_bench,
-        "The bench of a provider whose quota or credentials failed, unless it says until when.",
+        "The bench of a provider whose quota or credentials failed, unless it says until when; "
+        "less than `base` counts as not said.",
     )
     ramp: Duration = _duration(_HEALTH.ramp, "How long traffic takes to come back after a good probe.")
     ramp_shares: tuple[Share, ...] = Field(
