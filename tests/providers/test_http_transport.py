@@ -14,8 +14,9 @@ import pytest
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
-from paceline_server.providers.http import ProviderResponse, RequestBody, send, transport_failure
+from paceline_server.providers.http import ProviderResponse, RequestBody, send
 from paceline_server.providers.http_transport import AiohttpTransport
+from paceline_server.providers.transport_failures import transport_failure
 from tests.providers.replay import (
     PATIENCE,
     Exchange,
@@ -47,8 +48,8 @@ async def _served(script: Script) -> AsyncIterator[tuple[AiohttpTransport, Repla
 
 async def _whole(transport: httpx.AsyncBaseTransport, url: str) -> bytes:
     async with asyncio.timeout(PATIENCE):
-        response = await send(transport, _post(url), max_bytes=_BOUND)
-        return await response.read_rest()
+        response = await send(transport, _post(url))
+        return await response.read_rest(_BOUND)
 
 
 async def _failure(script: Script) -> AttemptFailure:
@@ -231,6 +232,18 @@ async def test_a_compression_bomb_is_refused_at_the_bound() -> None:
     assert failure.failure_class is FailureClass.MALFORMED_RESPONSE
 
 
+async def test_what_unfolds_to_much_is_read_in_pieces() -> None:
+    """A2: a compressed stream has no end to measure it by, so no single read of it is large."""
+    body = gzip.compress(b"0" * 20_000_000)
+    async with _served(answering(body, headers={"content-encoding": "gzip"}, seed=5)) as (transport, server):
+        response = await send(transport, _post(server.url))
+        total = 0
+        while chunk := await response.read():
+            assert len(chunk) <= _BOUND
+            total += len(chunk)
+        assert total == 20_000_000
+
+
 async def test_an_endless_answer_is_refused_at_the_bound() -> None:
     """A2: an answer of 100 MB is refused when the bound is passed, not when it has come."""
     sent = 0
@@ -253,6 +266,20 @@ async def test_an_explanation_is_read_up_to_64_kib() -> None:
     async with _served(script) as (transport, server):
         response = await send(transport, _post(server.url))
         assert len(await response.read_error()) <= 64 * 1024
+        await server.until(lambda: server.open_count == 0)
+
+
+async def test_an_explanation_that_never_ends_is_waited_for_only_so_long() -> None:
+    """A3: an error is classed by its status when its explanation does not come, and its connection closed."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(status=503)
+        await exchange.chunks(b"bu")
+        await exchange.until_closed()
+
+    async with _served(script) as (transport, server), asyncio.timeout(PATIENCE):
+        response = await send(transport, _post(server.url))
+        assert await response.read_error(patience=0.2) in {b"", b"bu"}
         await server.until(lambda: server.open_count == 0)
 
 

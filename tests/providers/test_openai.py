@@ -278,6 +278,72 @@ async def test_an_answer_above_the_bound_is_malformed(stream: bool) -> None:  # 
     assert caught.value.failure_class is FailureClass.MALFORMED_RESPONSE
 
 
+async def test_the_bound_is_for_what_a_stream_says() -> None:
+    """A2: frames, roles and pings around the tokens are no part of the answer, and do not cut it."""
+    tokens = [_event({"content": "x"}, system_fingerprint="f" * 200) for _ in range(100)]
+    answer = await _streamed(b": ping\n\n" * 200, *tokens, _FINISHED, _DONE, max_answer_bytes=100)
+    assert answer.parts == (Part(Text("x" * 100)),)
+    failure = await _failed(*tokens, _event({"content": "x"}), _FINISHED, _DONE, max_answer_bytes=100)
+    assert failure.failure_class is FailureClass.MALFORMED_RESPONSE
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": "x" * 60_000},
+        {"reasoning": "x" * 60_000},
+        {"refusal": "x" * 60_000},
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x" * 60_000}]},
+        {"reasoning_details": [{"type": "reasoning.text", "signature": "x" * 60_000}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": "x" * 60_000}}]},
+    ],
+)
+async def test_an_endless_stream_is_refused_at_the_bound(delta: dict[str, Any]) -> None:
+    """A2: a stream of 100 MB is refused when the bound is passed, in whatever part it is, and not held."""
+    sent = 0
+
+    async def endless(exchange: Exchange) -> None:
+        nonlocal sent
+        await exchange.head()
+        while sent < 100_000_000:
+            await exchange.chunks(_event(delta))
+            sent += 60_000
+
+    async with connected(endless, max_answer_bytes=1_000_000) as (provider, server):
+        with pytest.raises(AttemptFailure) as caught:
+            await streamed(provider)
+        await server.until(lambda: server.open_count == 0)
+    assert caught.value.failure_class is FailureClass.MALFORMED_RESPONSE
+    assert sent < 20_000_000
+
+
+async def test_an_endless_document_is_refused_at_the_bound() -> None:
+    """A2: a document where a stream was asked for is bounded by its bytes, as it is collected whole."""
+    failure = await _failed(b"{" + b" " * 200_000, max_answer_bytes=100_000)
+    assert failure.failure_class is FailureClass.MALFORMED_RESPONSE
+    assert "larger" in failure.message
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_an_error_without_its_explanation_is_classed_by_status_and_headers(status: int) -> None:
+    """A3: a provider that never ends the body of its error fails the attempt, and does not hang it."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(status, {"retry-after": "7"})
+        await exchange.until_closed()
+
+    expected = {
+        401: FailureClass.AUTHENTICATION,
+        429: FailureClass.RATE_LIMITED,
+        503: FailureClass.OVERLOADED,
+    }
+    async with connected(script, error_patience=0.01) as (provider, server), asyncio.timeout(PATIENCE):
+        with pytest.raises(AttemptFailure) as caught:
+            await provider.open(a_request())
+        await server.until(lambda: server.open_count == 0)
+    assert (caught.value.failure_class, caught.value.retry_after) == (expected[status], 7.0)
+
+
 @pytest.mark.parametrize("stage", ["headers", "content", "more"])
 async def test_a_cancelled_attempt_closes_its_connection(stage: str) -> None:
     """A6: before headers, before content and mid-stream."""

@@ -1,4 +1,4 @@
-"""Speaking HTTP to a provider: one request out, one bounded answer back, one table of what can go wrong.
+"""Speaking HTTP to a provider: one request out, one answer back, which is never collected without a bound.
 
 The seam is httpx's types: a transport is an httpx.AsyncBaseTransport that is called directly, without
 httpx's client around it. What an answer means is the adapters' business; sockets are the transport's.
@@ -6,27 +6,26 @@ httpx's client around it. What an answer means is the adapters' business; socket
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator
 
 import httpx
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.transport_failures import transport_failure
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+ERROR_PATIENCE = 1.0
+"""Seconds that an error's explanation is waited for; status and headers class it without one."""
+
+_MAX_INFLATED_BYTES = 1024 * 1024
+"""What is decompressed at once: a compressed byte may unfold to a thousand."""
+
 _ANY_ZLIB_HEADER = zlib.MAX_WBITS | 32
 """Tells zlib to accept the gzip and the zlib form alike."""
-
-
-class NameNotResolved(httpx.ConnectError):
-    """The host's name has no address."""
-
-
-class TlsFailed(httpx.ConnectError):
-    """There is a connection, but no TLS session on it."""
 
 
 class RequestBody(httpx.AsyncByteStream):
@@ -76,9 +75,9 @@ class _IteratedBody(ArrivingBody):
 
 
 class ProviderResponse:
-    """An answer whose headers have come. Reading more than `max_bytes` of its body fails."""
+    """An answer whose headers have come. Whoever collects what it reads sets the bound."""
 
-    def __init__(self, response: httpx.Response, max_bytes: int) -> None:
+    def __init__(self, response: httpx.Response) -> None:
         stream = response.stream
         if not isinstance(stream, ArrivingBody):
             if not isinstance(stream, httpx.AsyncByteStream):
@@ -90,7 +89,6 @@ class ProviderResponse:
         self.status = response.status_code
         self.headers = response.headers
         self._body: ArrivingBody = stream
-        self._max_bytes = max_bytes
         self._byte_count = 0
         self._inflate = _inflater(response.headers)
         self._closed = False
@@ -105,20 +103,13 @@ class ProviderResponse:
         Whatever ends it early, cancellation too, closes the connection.
 
         Raises:
-            AttemptFailure: The body broke off, is not HTTP, or is larger than the bound.
+            AttemptFailure: The body broke off or is not HTTP.
         """
         whole = False
         try:
-            chunk = await self._body.read()
-            if self._inflate is not None:
-                chunk = await self._read_inflated(chunk, self._inflate)
+            inflate = self._inflate
+            chunk = await (self._body.read() if inflate is None else self._read_inflated(inflate))
             self._byte_count += len(chunk)
-            if self._byte_count > self._max_bytes:
-                raise AttemptFailure(
-                    FailureClass.MALFORMED_RESPONSE,
-                    f"the answer is larger than {self._max_bytes} bytes",
-                    http_status=self.status,
-                )
             whole = True
         except httpx.RequestError as error:
             raise transport_failure(error, http_status=self.status) from error
@@ -127,27 +118,37 @@ class ProviderResponse:
                 await self.aclose()
         return chunk
 
-    async def read_rest(self) -> bytes:
+    async def read_rest(self, max_bytes: int = MAX_ANSWER_BYTES) -> bytes:
         """All that is still to come, and the end of the exchange.
 
         Raises:
-            AttemptFailure: As in `read`.
+            AttemptFailure: As in `read`, or there is more than `max_bytes`.
         """
         chunks: list[bytes] = []
-        while chunk := await self.read():
-            chunks.append(chunk)
-        await self.aclose()
-        return b"".join(chunks)
-
-    async def read_error(self) -> bytes:
-        """What is said about an error, at most 64 KiB and no more than came; then the exchange is over."""
-        self._max_bytes = MAX_ERROR_BYTES
-        chunks: list[bytes] = []
+        room = max_bytes
         try:
             while chunk := await self.read():
+                room -= len(chunk)
+                if room < 0:
+                    raise too_large(max_bytes, http_status=self.status)
                 chunks.append(chunk)
-        except AttemptFailure:
-            # The status alone tells enough: half an explanation is no new failure.
+        finally:
+            await self.aclose()
+        return b"".join(chunks)
+
+    async def read_error(self, patience: float = ERROR_PATIENCE) -> bytes:
+        """What is said about an error: at most 64 KiB, and what came in `patience` seconds.
+
+        Then the exchange is over. Half an explanation is no new failure, for the status alone tells enough.
+        """
+        chunks: list[bytes] = []
+        room = MAX_ERROR_BYTES
+        try:
+            async with asyncio.timeout(patience):
+                while room > 0 and (chunk := await self.read()):
+                    chunks.append(chunk[:room])
+                    room -= len(chunk)
+        except (AttemptFailure, TimeoutError):
             return b"".join(chunks)
         finally:
             await self.aclose()
@@ -159,25 +160,29 @@ class ProviderResponse:
             self._closed = True
             await self._body.aclose()
 
-    async def _read_inflated(self, chunk: bytes, inflate: zlib._Decompress) -> bytes:
+    async def _read_inflated(self, inflate: zlib._Decompress) -> bytes:
         # The decompressor may need several chunks before it gives a byte, and b"" would mean the end.
-        while chunk:
-            inflated = self._inflated(chunk, inflate)
-            if inflated:
-                return inflated
-            chunk = await self._body.read()
-        return b""
-
-    def _inflated(self, chunk: bytes, inflate: zlib._Decompress) -> bytes:
         try:
-            return inflate.decompress(chunk, self._max_bytes - self._byte_count + 1)
+            while chunk := inflate.unconsumed_tail or await self._body.read():
+                if inflate.unconsumed_tail:
+                    await asyncio.sleep(0)  # no bytes are waited for, and other calls must not wait either
+                if inflated := inflate.decompress(chunk, _MAX_INFLATED_BYTES):
+                    return inflated
+            return inflate.flush()
         except zlib.error as error:
             raise httpx.DecodingError("the compressed body is damaged") from error
 
 
-async def send(
-    transport: httpx.AsyncBaseTransport, request: httpx.Request, *, max_bytes: int = MAX_ANSWER_BYTES
-) -> ProviderResponse:
+def too_large(max_bytes: int, *, http_status: int) -> AttemptFailure:
+    """The failure of an answer that passed its bound."""
+    return AttemptFailure(
+        FailureClass.MALFORMED_RESPONSE,
+        f"the answer is larger than {max_bytes} bytes",
+        http_status=http_status,
+    )
+
+
+async def send(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> ProviderResponse:
     """Send `request` once and return when the headers of the answer have come.
 
     Raises:
@@ -189,48 +194,10 @@ async def send(
         raise transport_failure(error) from error
 
     try:
-        return ProviderResponse(response, max_bytes)
+        return ProviderResponse(response)
     except httpx.DecodingError as error:
         await response.aclose()
         raise transport_failure(error, http_status=response.status_code) from error
-
-
-class _Translation(NamedTuple):
-    exception: type[httpx.RequestError]
-    failure_class: FailureClass
-    message: str
-
-
-_NOT_SENT: Sequence[_Translation] = (
-    _Translation(httpx.ConnectTimeout, FailureClass.TIMEOUT, "the connection was not made in time"),
-    _Translation(httpx.PoolTimeout, FailureClass.TIMEOUT, "no connection became free in time"),
-    _Translation(NameNotResolved, FailureClass.TRANSIENT, "the provider's name cannot be resolved"),
-    _Translation(TlsFailed, FailureClass.TRANSIENT, "no TLS session could be made with the provider"),
-    _Translation(httpx.ConnectError, FailureClass.TRANSIENT, "the provider cannot be connected to"),
-    _Translation(httpx.ProxyError, FailureClass.TRANSIENT, "the proxy cannot be used"),
-    _Translation(httpx.UnsupportedProtocol, FailureClass.TRANSIENT, "the URL is neither http nor https"),
-    _Translation(httpx.LocalProtocolError, FailureClass.INVALID_REQUEST, "the request cannot be sent"),
-)
-"""Exceptions after which the provider cannot have seen, nor billed, the request. First match wins."""
-
-_SENT: Sequence[_Translation] = (
-    _Translation(httpx.TimeoutException, FailureClass.TIMEOUT, "the provider stopped answering"),
-    _Translation(httpx.RemoteProtocolError, FailureClass.MALFORMED_RESPONSE, "the answer is not HTTP"),
-    _Translation(httpx.DecodingError, FailureClass.MALFORMED_RESPONSE, "the answer cannot be decompressed"),
-    _Translation(httpx.RequestError, FailureClass.TRANSIENT, "the connection broke"),
-)
-"""All others: the provider may have seen it."""
-
-
-def transport_failure(error: httpx.RequestError, *, http_status: int = 0) -> AttemptFailure:
-    """What a transport's exception means for an attempt; its own text is never repeated."""
-    for translations, reached_provider in ((_NOT_SENT, False), (_SENT, True)):
-        for exception, failure_class, message in translations:
-            if isinstance(error, exception):
-                return AttemptFailure(
-                    failure_class, message, http_status=http_status, reached_provider=reached_provider
-                )
-    raise AssertionError("the last translation takes every httpx.RequestError")
 
 
 def _inflater(headers: httpx.Headers) -> zlib._Decompress | None:

@@ -18,7 +18,8 @@ from aiohttp import http_exceptions
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
-from paceline_server.providers.http import ArrivingBody, NameNotResolved, RequestBody, TlsFailed
+from paceline_server.providers.http import ArrivingBody, RequestBody
+from paceline_server.providers.transport_failures import NameNotResolved, TlsFailed
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds, for name resolution, the connection and TLS together."""

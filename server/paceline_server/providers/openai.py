@@ -16,7 +16,13 @@ from paceline_server.completion.deltas import fold
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.base import Answer, ProviderRequest
 from paceline_server.providers.failures import FailureClassifier, FailureRule
-from paceline_server.providers.http import MAX_ANSWER_BYTES, ProviderResponse, RequestBody, send
+from paceline_server.providers.http import (
+    ERROR_PATIENCE,
+    MAX_ANSWER_BYTES,
+    ProviderResponse,
+    RequestBody,
+    send,
+)
 from paceline_server.providers.openai_answer import AnswerReader
 from paceline_server.providers.openai_failures import OPENAI_FAILURES
 from paceline_server.providers.openai_request import RequestWriter
@@ -50,6 +56,7 @@ class OpenAIProvider:
         key_header: str = "authorization",
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         max_event_bytes: int = MAX_EVENT_BYTES,
+        error_patience: float = ERROR_PATIENCE,
     ) -> None:
         """Make one.
 
@@ -63,8 +70,10 @@ class OpenAIProvider:
             rules: Failure rules that are tried before the format's own.
             headers: Sent with each request.
             key_header: "api-key" for Azure; in "authorization" the key is a bearer token.
-            max_answer_bytes: The largest answer that is read, streamed or whole.
+            max_answer_bytes: The largest answer that is read: of a whole one its body, of a streamed one
+                what it says, without the frames around every token.
             max_event_bytes: The largest event of a stream.
+            error_patience: Seconds that the explanation of an error is waited for.
 
         Raises:
             ValueError: The URL is none.
@@ -79,6 +88,7 @@ class OpenAIProvider:
         self._key_header = key_header.lower()
         self._max_answer_bytes = max_answer_bytes
         self._max_event_bytes = max_event_bytes
+        self._error_patience = error_patience
         self._headers = [
             (b"host", self._url.netloc),
             (b"content-type", b"application/json"),
@@ -107,7 +117,7 @@ class OpenAIProvider:
         """
         response = await self._send(request, stream=False)
         reader = AnswerReader(self._name, self._classifier)
-        reader.read(await response.read_rest(), whole=True)
+        reader.read(await response.read_rest(self._max_answer_bytes), whole=True)
         reader.finish()
         return Answer(fold(reader.take()), reader.ending())
 
@@ -118,7 +128,12 @@ class OpenAIProvider:
             AttemptFailure: The provider refused or could not be reached.
         """
         response = await self._send(request, stream=True)
-        return OpenAIStream(response, AnswerReader(self._name, self._classifier), self._max_event_bytes)
+        return OpenAIStream(
+            response,
+            AnswerReader(self._name, self._classifier),
+            max_event_bytes=self._max_event_bytes,
+            max_answer_bytes=self._max_answer_bytes,
+        )
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -133,9 +148,10 @@ class OpenAIProvider:
             *self._key_headers(),
         ]
         message = httpx.Request("POST", self._url, headers=headers, stream=RequestBody(body))
-        response = await send(self._transport, message, max_bytes=self._max_answer_bytes)
+        response = await send(self._transport, message)
         if response.status not in _OK_STATUSES:
-            raise self._classifier.of_response(response.status, response.headers, await response.read_error())
+            told = await response.read_error(self._error_patience)
+            raise self._classifier.of_response(response.status, response.headers, told)
         return response
 
     def _key_headers(self) -> list[tuple[bytes, bytes]]:

@@ -17,6 +17,7 @@ from paceline_server.completion.deltas import (
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
+    character_count,
     merge_adjacent,
 )
 from paceline_server.providers.openai_wire import (
@@ -225,3 +226,14 @@ class PartAssembler:
         if given_id and call.id:
             return given_id != call.id and bool(name)
         return bool(name) and not indexed
+
+
+def size_of(delta: Delta) -> int:
+    """What a delta adds to what its collector holds, in characters and bytes."""
+    kind = delta.kind
+    size = character_count(kind)
+    if isinstance(kind, ReasoningDelta):
+        size += len(kind.redacted_data)
+    elif isinstance(kind, ToolCallDelta):
+        size += len(kind.id)
+    return size if delta.signature is None else size + len(delta.signature.value)

@@ -12,8 +12,9 @@ from paceline_server.completion.answer import Ending
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
-from paceline_server.providers.http import ProviderResponse
+from paceline_server.providers.http import ProviderResponse, too_large
 from paceline_server.providers.openai_answer import AnswerReader
+from paceline_server.providers.openai_parts import size_of
 from paceline_server.providers.sse import EventTooLargeError, SseDecoder, SseEvent
 
 _DONE = b"[DONE]"
@@ -26,10 +27,15 @@ _SETTLING_TIME = 0.05
 class OpenAIStream:
     """One streamed answer; see `AnswerStream` in `base`."""
 
-    def __init__(self, response: ProviderResponse, reader: AnswerReader, max_event_bytes: int) -> None:
+    def __init__(
+        self, response: ProviderResponse, reader: AnswerReader, *, max_event_bytes: int, max_answer_bytes: int
+    ) -> None:
+        """Make one; `max_answer_bytes` bounds what the answer says, or its body if it is one document."""
         self._response = response
         self._reader = reader
         self._events = SseDecoder(max_event_bytes)
+        self._max_answer_bytes = max_answer_bytes
+        self._size = 0
         self._document: list[bytes] | None = None  # the pieces of an answer that is no stream of events
         self._started = False
         self._ended = False
@@ -58,8 +64,12 @@ class OpenAIStream:
         if self._ended:
             return None
         failure = await self._advance()
-        self._failure = failure
         deltas = self._reader.take()
+        if self._document is None and failure is None:
+            self._size += sum(map(size_of, deltas))
+            if self._size > self._max_answer_bytes:
+                failure = await self._refused()
+        self._failure = failure
         if failure is not None and not deltas:
             raise failure
         return deltas if deltas or self._ending is None else None
@@ -80,6 +90,11 @@ class OpenAIStream:
             return failure
         return None
 
+    async def _refused(self) -> AttemptFailure:
+        self._done = False
+        await self._response.aclose()
+        return too_large(self._max_answer_bytes, http_status=_OK)
+
     async def _next_bytes(self) -> bytes:
         try:
             return await self._response.read()
@@ -99,6 +114,9 @@ class OpenAIStream:
             if start and start in _DOCUMENT_STARTS:
                 self._document = []
         if self._document is not None:
+            self._size += len(chunk)
+            if self._size > self._max_answer_bytes:
+                raise too_large(self._max_answer_bytes, http_status=_OK)
             self._document.append(chunk)
             return
         try:
