@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -438,6 +439,37 @@ async def test_several_calls_at_index_0_are_several_calls() -> None:
         ToolCall("b", "f", '{"x":1}'),
         ToolCall("c", "g", "{}"),
         ToolCall("call_3", "h", "[]"),
+    ]
+
+
+def _many_calls(count: int) -> dict[str, Any]:
+    return {"tool_calls": [{"index": number, "id": f"c{number}"} for number in range(count)]}
+
+
+def _many_calls_without_index(count: int) -> dict[str, Any]:
+    return {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}] * count}
+
+
+def _many_thoughts(count: int) -> dict[str, Any]:
+    return {"reasoning_details": [{"type": "t", "index": number, "text": "x"} for number in range(count)]}
+
+
+@pytest.mark.parametrize("many", [_many_calls, _many_calls_without_index, _many_thoughts])
+async def test_an_answer_of_too_many_parts_is_malformed(many: Callable[[int], dict[str, Any]]) -> None:
+    """A2: 1,024 parts are an answer, streamed or whole, and one more is not."""
+    assert len((await _streamed(_event(many(1024)), _FINISHED)).parts) == 1024
+    assert (await _failed(_event(many(1025)), _FINISHED)).failure_class is FailureClass.MALFORMED_RESPONSE
+    with pytest.raises(AttemptFailure) as caught:
+        await _completed({"choices": [{"message": many(1025), "finish_reason": "stop"}]})
+    assert caught.value.failure_class is FailureClass.MALFORMED_RESPONSE
+
+
+async def test_many_fragments_of_few_parts_are_an_answer() -> None:
+    """A2: fragments are counted by the part they belong to, and joined once."""
+    fragments = [{"index": number % 2, "function": {"arguments": "x"}} for number in range(50_000)]
+    answer = await _completed({"choices": [{"message": {"tool_calls": fragments}, "finish_reason": "stop"}]})
+    assert [part.kind for part in answer.parts] == [
+        ToolCall(f"call_{place}", "", "x" * 25_000) for place in (0, 1)
     ]
 
 

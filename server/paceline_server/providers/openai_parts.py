@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import ProviderSignature
 from paceline_server.completion.deltas import (
     Delta,
@@ -17,9 +18,9 @@ from paceline_server.completion.deltas import (
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
-    character_count,
     merge_adjacent,
 )
+from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.openai_wire import (
     ContentItem,
     Function,
@@ -28,7 +29,11 @@ from paceline_server.providers.openai_wire import (
     ToolCallFragment,
 )
 
+MAX_PART_COUNT = 1024
+"""An answer of more parts is built to keep its readers busy."""
+
 _REASONING = "reasoning"
+_OK = 200
 _FUNCTION_CALL = -1
 """The index of the one call of the legacy format."""
 
@@ -47,7 +52,10 @@ class _Call:
 
 
 class PartAssembler:
-    """Collects the messages of one answer. Parts are numbered as they first appear."""
+    """Collects the messages of one answer. Parts are numbered as they first appear.
+
+    Whatever adds to it raises AttemptFailure, of class MALFORMED_RESPONSE, where there are too many parts.
+    """
 
     __slots__ = (
         "_call_of_index",
@@ -117,14 +125,23 @@ class PartAssembler:
     def _part(self, key: str) -> int:
         part = self._part_of.get(key)
         if part is None:
-            part = self._part_of[key] = self.part_count
-            self.part_count += 1
+            part = self._part_of[key] = self._new_part()
+        return part
+
+    def _new_part(self) -> int:
+        part = self.part_count
+        if part == MAX_PART_COUNT:
+            raise AttemptFailure(
+                FailureClass.MALFORMED_RESPONSE,
+                f"the answer has more than {MAX_PART_COUNT} parts",
+                http_status=_OK,
+            )
+        self.part_count += 1
         return part
 
     def _extend_text(self, text: str) -> None:
         if self._text_part == _NOT_YET:
-            self._text_part = self.part_count
-            self.part_count += 1
+            self._text_part = self._new_part()
         self._extend(self._text_part, TextDelta, text)
 
     def _extend(self, part: int, kind: type[TextDelta | ReasoningDelta | ToolCallDelta], text: str) -> None:
@@ -214,8 +231,7 @@ class PartAssembler:
         if call is not None and not self._is_another(call, given_id, name, indexed=index is not None):
             return call
 
-        call = _Call(self.part_count)
-        self.part_count += 1
+        call = _Call(self._new_part())
         self._calls.append(call)
         self._call_of_index[place] = call
         self._put(call.part_index, ToolCallDelta())
@@ -226,14 +242,3 @@ class PartAssembler:
         if given_id and call.id:
             return given_id != call.id and bool(name)
         return bool(name) and not indexed
-
-
-def size_of(delta: Delta) -> int:
-    """What a delta adds to what its collector holds, in characters and bytes."""
-    kind = delta.kind
-    size = character_count(kind)
-    if isinstance(kind, ReasoningDelta):
-        size += len(kind.redacted_data)
-    elif isinstance(kind, ToolCallDelta):
-        size += len(kind.id)
-    return size if delta.signature is None else size + len(delta.signature.value)

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 
 from paceline_server.completion.answer import Ending
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.deltas import Delta
+from paceline_server.completion.deltas import Delta, ReasoningDelta, ToolCallDelta, character_count
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.http import ProviderResponse, too_large
 from paceline_server.providers.openai_answer import AnswerReader
-from paceline_server.providers.openai_parts import size_of
 from paceline_server.providers.sse import EventTooLargeError, SseDecoder, SseEvent
 
 _DONE = b"[DONE]"
@@ -66,7 +65,7 @@ class OpenAIStream:
         failure = await self._advance()
         deltas = self._reader.take()
         if self._document is None and failure is None:
-            self._size += sum(map(size_of, deltas))
+            self._size += sum(map(_size, deltas))
             if self._size > self._max_answer_bytes:
                 failure = await self._refused()
         self._failure = failure
@@ -164,3 +163,14 @@ class OpenAIStream:
         except (TimeoutError, AttemptFailure):
             # The answer is whole; only its connection is not to be used again.
             return
+
+
+def _size(delta: Delta) -> int:
+    # What a delta adds to what its collector holds, in characters and bytes.
+    kind = delta.kind
+    size = character_count(kind)
+    if isinstance(kind, ReasoningDelta):
+        size += len(kind.redacted_data)
+    elif isinstance(kind, ToolCallDelta):
+        size += len(kind.id)
+    return size if delta.signature is None else size + len(delta.signature.value)
