@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
-from paceline_server.health import registry as registry_module
+from paceline_server.health import records as records_module
+from paceline_server.health.agenda import SLACK, Agenda
 from paceline_server.health.classes import CONSEQUENCES, Penalty
 from paceline_server.health.machine import HealthConfig, Record, TargetState
 from paceline_server.health.registry import HealthRegistry, Held, ProviderScope, Scope, Ticket
@@ -587,10 +589,10 @@ def test_well_records_are_forgotten_beyond_the_bound_and_benched_ones_are_kept()
     """H1: specs may name any model, so the registry forgets the well ones before it grows without end."""
     ward = Ward()
     ward.bench()
-    for number in range(2 * registry_module.MAXIMUM_RECORD_COUNT):
+    for number in range(2 * records_module.MAXIMUM_RECORD_COUNT):
         ward.ticket(Target("b", f"m{number}")).failed(failure())
 
-    assert len(ward.registry.snapshot()) <= registry_module.MAXIMUM_RECORD_COUNT
+    assert len(ward.registry.snapshot()) <= records_module.MAXIMUM_RECORD_COUNT
     assert ward.state(X) is TargetState.BENCHED
 
 
@@ -601,7 +603,7 @@ def test_forgetting_never_takes_a_generation_back() -> None:
     ward.bench()
     ward.registry.unbench(X)
     generation = ward.registry.record(X).generation
-    for number in range(registry_module.MAXIMUM_RECORD_COUNT):
+    for number in range(records_module.MAXIMUM_RECORD_COUNT):
         ward.ticket(Target("b", f"m{number}")).failed(failure())
     assert X not in ward.registry.snapshot()
 
@@ -609,3 +611,96 @@ def test_forgetting_never_takes_a_generation_back() -> None:
 
     assert ward.registry.record(X).failures == 0
     assert ward.registry.record(X).generation >= generation
+
+
+@dataclass(frozen=True, order=True)
+class CountedTarget(Target):
+    """A target that counts how often anybody looks something up by it."""
+
+    looks: ClassVar[int] = 0
+
+    def __hash__(self) -> int:
+        CountedTarget.looks += 1
+        return hash((self.provider, self.model))
+
+
+def test_a_failure_costs_the_same_however_many_targets_failed_before() -> None:
+    """H1, H4: callers name the models of a provider that is down; 20,000 of them slow no call."""
+    ward = Ward()
+    costs = []
+    for number in range(20_000):
+        target = CountedTarget("b", f"m{number}")
+        CountedTarget.looks = 0
+        ward.ticket(target).failed(failure(FailureClass.RATE_LIMITED, 86_400.0))
+        ward.registry.settle()
+        costs.append(CountedTarget.looks)
+
+    assert max(costs) <= 3 * costs[0]
+
+
+def test_benches_that_end_together_are_settled_a_part_at_a_time() -> None:
+    """H3, H4: calls come in between, however many benches end at once."""
+    ward = Ward()
+    ward.registry.bench(X, 5.0, "maintenance")
+    for number in range(records_module.SETTLED_AT_ONCE):
+        ward.ticket(Target("b", f"m{number}")).failed(failure(FailureClass.RATE_LIMITED, 5.0))
+    ward.now += 5.0
+
+    assert len(ward.registry.settle()) == records_module.SETTLED_AT_ONCE
+    assert ward.registry.next_change() == ward.now
+    assert len(ward.registry.settle()) == 1
+    assert ward.registry.next_change() is None
+
+
+def test_what_was_benched_again_and_again_leaves_nothing_on_the_agenda() -> None:
+    """H4: a bench that was ended by hand is not kept until its time would have come."""
+    agenda = Agenda()
+    for number in range(10_000):
+        agenda.put(X, 1e9 + number)
+        agenda.put(X, None)
+
+    assert len(agenda) <= SLACK + 1
+    assert agenda.next() is None
+
+
+@pytest.mark.parametrize("since", [599.0, 601.0])
+def test_a_bench_that_ended_long_ago_is_forgotten_and_its_end_is_told(since: float) -> None:
+    """H2, H4: ten minutes after its end a bench says nothing any more, if there are too many records."""
+    ward = Ward()
+    ward.bench()
+    ward.now = ward.registry.record(X).until + since
+    told: list[tuple[Scope, TargetState]] = []
+    ward.registry.subscribe(lambda scope, record: told.append((scope, record.state)))
+    for number in range(records_module.MAXIMUM_RECORD_COUNT):
+        ward.ticket(Target("b", f"m{number}")).failed(failure(FailureClass.RATE_LIMITED, 60.0))
+
+    is_forgotten = since > records_module.MEMORABLE_SECONDS
+    assert (X not in ward.registry.snapshot()) == is_forgotten
+    assert ((X, TargetState.ACTIVE) in told) == is_forgotten
+
+
+def test_records_have_a_limit_that_only_operators_exceed() -> None:
+    """H3, H4: benches of made-up targets fill no memory, and push out no provider and no operator's word."""
+    ward = Ward()
+    ward.registry.bench(X, 86_400.0, "maintenance")
+    ward.ticket(Z).failed(failure(FailureClass.QUOTA, 86_400.0))
+    for number in range(records_module.CROWDED_RECORD_COUNT + 100):
+        ward.ticket(Target("c", f"m{number}")).failed(failure(FailureClass.RATE_LIMITED, 86_400.0))
+
+    assert len(ward.registry.snapshot()) == records_module.CROWDED_RECORD_COUNT
+    assert ward.state(X) is ward.state(B) is TargetState.BENCHED
+
+
+def test_who_listens_for_moves_is_not_told_of_counts() -> None:
+    """H4: a count decides nothing about who may be called; another end of a bench does."""
+    ward = Ward()
+    told: list[float] = []
+    ward.registry.subscribe(lambda _scope, record: told.append(record.until), moves_only=True)
+    ward.ticket().failed(failure())
+    assert told == []
+
+    ward.registry.bench(X, 10.0, "maintenance")
+    ward.registry.bench(X, 10.0, "other words")
+    ward.registry.bench(X, 20.0, "maintenance")
+
+    assert told == [ward.now + 10.0, ward.now + 20.0]

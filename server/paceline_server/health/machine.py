@@ -112,6 +112,18 @@ def permit(record: Record, now: float) -> Permit:
             return Permit.HELD if now < record.lease_until else Permit.PROBE
 
 
+def changes_at(record: Record) -> float | None:
+    """When time alone changes the state, or lets the next call through; None for never."""
+    if record.state is TargetState.ACTIVE:
+        return None
+    return record.lease_until if record.state is TargetState.PROBING else record.until
+
+
+def moved(before: Record, after: Record) -> bool:
+    """Whether something changed that decides who may be called, and not only counts, causes and words."""
+    return (before.state, before.until, before.lease_until) != (after.state, after.until, after.lease_until)
+
+
 def returns_at(record: Record, now: float) -> float:
     """When a held scope may be tried again, as far as is known: a probe on its way may end at any moment."""
     return max(record.until, now + PROBE_PATIENCE) if record.state is TargetState.PROBING else record.until

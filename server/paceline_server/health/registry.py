@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from paceline_server.completion.answer import Target
@@ -19,85 +19,13 @@ from paceline_server.completion.errors import AttemptFailure
 from paceline_server.health import machine
 from paceline_server.health.classes import CONSEQUENCES, Penalty
 from paceline_server.health.machine import HealthConfig, Permit, Record, TargetState
+from paceline_server.health.records import Listener, Records
+from paceline_server.health.ticket import Held, ProviderScope, Scope, Ticket
 
-MAXIMUM_RECORD_COUNT = 10_000
-"""Specs may name any model of a provider; records of well targets beyond this many are forgotten."""
+__all__ = ["HealthRegistry", "Held", "ProviderScope", "Scope", "Ticket"]
 
-
-@dataclass(frozen=True, slots=True)
-class ProviderScope:
-    """All targets of a provider, or of the providers that share a quota identity."""
-
-    identity: str
-
-    def __str__(self) -> str:
-        """The identity, as lists show it."""
-        return self.identity
-
-
-Scope = Target | ProviderScope
-Listener = Callable[[Scope, Record], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A target that may not be called now.
-
-    Attributes:
-        until: Seconds since the epoch: when it may be tried again, as far as is known.
-        ramping: It is well and coming back; this call is not in the share that goes through.
-    """
-
-    target: Target
-    scope: Scope
-    until: float
-    cause: FailureClass | None
-    reason: str
-    ramping: bool = False
-    by_operator: bool = False
-
-
-@dataclass(slots=True)
-class Ticket:
-    """The right to call a target once. End it with exactly one report; a second one counts for nothing.
-
-    Attributes:
-        probes: The scopes whose probe it took, each with the end of the lease.
-    """
-
-    registry: HealthRegistry
-    target: Target
-    generations: tuple[tuple[Scope, int], ...]
-    probes: tuple[tuple[Scope, float], ...] = ()
-    open: bool = True
-
-    def succeeded(self) -> None:
-        """The provider answered to the end."""
-        if self._close():
-            self.registry.record_success(self)
-
-    def failed(self, failure: AttemptFailure, *, counts: bool = True) -> float | None:
-        """The attempt failed.
-
-        Args:
-            counts: False if this call was counted before (one call adds at most one).
-
-        Returns:
-            Until when the target is benched (seconds since the epoch), or None if it is not.
-        """
-        if self._close():
-            self.registry.record_failure(self, failure, counts=counts)
-        held = self.registry.held(self.target)
-        return None if held is None else held.until
-
-    def abandoned(self) -> None:
-        """The caller left or his deadline passed: nobody is to blame, a probe goes back."""
-        if self._close():
-            self.registry.return_probes(self)
-
-    def _close(self) -> bool:
-        was_open, self.open = self.open, False
-        return was_open
+MAXIMUM_CALLED_COUNT = 10_000
+"""Specs may name any model of a provider; of the targets that were called, the latest this many are known."""
 
 
 class HealthRegistry:
@@ -120,14 +48,12 @@ class HealthRegistry:
         """
         self.config = config or HealthConfig()
         self.now = now
-        self._provider_scope_of = lru_cache(MAXIMUM_RECORD_COUNT)(
+        self._provider_scope_of = lru_cache(MAXIMUM_CALLED_COUNT)(
             lambda target: ProviderScope(provider_scope(target))
         )
         self._rng = rng or random.Random()
-        self._records: dict[Scope, Record] = {}
-        self._never_held = Record()
-        self._called: dict[Target, None] = {}
-        self._listeners: list[Listener] = []
+        self._records = Records(now)
+        self._called: OrderedDict[Target, None] = OrderedDict()
 
     def scopes(self, target: Target) -> tuple[Scope, Scope]:
         """The two scopes that a target stands under: its provider's and its own."""
@@ -135,13 +61,19 @@ class HealthRegistry:
 
     def record(self, scope: Scope) -> Record:
         """What is known of a scope now."""
-        record = self._records.get(scope)
-        return self._never_held if record is None else machine.settled(record, self.now())
+        return self._records.get(scope)
 
-    def settle(self) -> None:
-        """Tell the listeners of what time alone has changed: the end of a ramp, or of a bench by hand."""
-        for scope in tuple(self._records):
-            self._put(scope, self.record(scope))
+    def settle(self) -> list[Scope]:
+        """Tell the listeners of what time alone has changed: the end of a ramp, or of a bench by hand.
+
+        Returns:
+            The scopes whose moment has come, those whose bench has ended included; at most some at once.
+        """
+        return self._records.settle()
+
+    def next_change(self) -> float | None:
+        """When time alone next changes something; past if `settle` has more to do, None for never."""
+        return self._records.next_change()
 
     def called_targets(self) -> tuple[Target, ...]:
         """The targets that were let through, or tried to, since the start; of very many the latest."""
@@ -149,7 +81,7 @@ class HealthRegistry:
 
     def snapshot(self) -> dict[Scope, Record]:
         """All scopes with a record, settled to now."""
-        return {scope: self.record(scope) for scope in self._records}
+        return self._records.snapshot()
 
     def held(self, target: Target) -> Held | None:
         """Why a target may not be called now, or None if it may; draws nothing and takes no probe."""
@@ -207,7 +139,7 @@ class HealthRegistry:
         """Apply a success to the scopes whose generation is still the ticket's."""
         now = self.now()
         for scope, record in self._current(ticket):
-            self._put(scope, machine.succeeded(record, now, self.config))
+            self._records.put(scope, machine.succeeded(record, now, self.config))
 
     def record_failure(self, ticket: Ticket, failure: AttemptFailure, *, counts: bool) -> None:
         """Apply a failure to the scope that its class penalises; probes of other scopes go back."""
@@ -218,7 +150,7 @@ class HealthRegistry:
             if penalty is not blamed:
                 self._return_probe(ticket, scope, record, now)
             else:
-                self._put(scope, self._after(record, now, failure, penalty, counts=counts))
+                self._records.put(scope, self._after(record, now, failure, penalty, counts=counts))
 
     def return_probes(self, ticket: Ticket) -> None:
         """Give back the probes that the ticket took, without a result."""
@@ -229,16 +161,21 @@ class HealthRegistry:
     def bench(self, scope: Scope, seconds: float, reason: str) -> Record:
         """An operator's bench of `seconds`."""
         now = self.now()
-        return self._put(scope, machine.benched_by_operator(self.record(scope), now, now + seconds, reason))
+        return self._records.put(
+            scope, machine.benched_by_operator(self.record(scope), now, now + seconds, reason)
+        )
 
     def unbench(self, scope: Scope) -> Record:
         """An operator's word that the scope is well."""
-        return self._put(scope, machine.unbenched(self.record(scope), self.now()))
+        return self._records.put(scope, machine.unbenched(self.record(scope), self.now()))
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Tell `listener` of every change, at once and synchronously; returns what ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+    def subscribe(self, listener: Listener, *, moves_only: bool = False) -> Callable[[], None]:
+        """Tell `listener` of every change, at once and synchronously; returns what ends that.
+
+        Args:
+            moves_only: Leave out the changes that do not decide who may be called, such as counts.
+        """
+        return self._records.subscribe(listener, moves_only=moves_only)
 
     def _after(
         self, record: Record, now: float, failure: AttemptFailure, penalty: Penalty, *, counts: bool
@@ -264,15 +201,15 @@ class HealthRegistry:
 
     def _remember(self, target: Target) -> None:
         if target not in self._called:
-            if len(self._called) >= MAXIMUM_RECORD_COUNT:
-                del self._called[next(iter(self._called))]
+            if len(self._called) >= MAXIMUM_CALLED_COUNT:
+                self._called.popitem(last=False)
             self._called[target] = None
 
     def _ticket(self, target: Target, generations: list[tuple[Scope, int]], probes: list[Scope]) -> Ticket:
         now = self.now()
         leases: list[tuple[Scope, float]] = []
         for scope in probes:
-            record = self._put(scope, machine.probing(self.record(scope), now, self.config))
+            record = self._records.put(scope, machine.probing(self.record(scope), now, self.config))
             leases.append((scope, record.lease_until))
         return Ticket(self, target, tuple(generations), tuple(leases))
 
@@ -284,25 +221,7 @@ class HealthRegistry:
     def _return_probe(self, ticket: Ticket, scope: Scope, record: Record, now: float) -> None:
         # A lease that has ended may be another caller's by now: only its holder gives a probe back.
         if record.state is TargetState.PROBING and (scope, record.lease_until) in ticket.probes:
-            self._put(scope, machine.probe_returned(record, now))
-
-    def _put(self, scope: Scope, record: Record) -> Record:
-        before = self._records.get(scope, self._never_held)
-        if record == before:
-            return record
-        self._records[scope] = record
-        if len(self._records) > MAXIMUM_RECORD_COUNT:
-            self._forget_well_scopes()
-        for listener in tuple(self._listeners):
-            listener(scope, record)
-        return record
-
-    def _forget_well_scopes(self) -> None:
-        for scope in [scope for scope in self._records if self.record(scope).state is TargetState.ACTIVE]:
-            forgotten = self._records.pop(scope)
-            if forgotten.generation > self._never_held.generation:
-                # Generations never go back, or a report from before a forgotten bench would count again.
-                self._never_held = Record(generation=forgotten.generation)
+            self._records.put(scope, machine.probe_returned(record, now))
 
 
 def _held(target: Target, scope: Scope, record: Record, now: float, *, ramping: bool = False) -> Held:
