@@ -414,6 +414,45 @@ async def test_a_server_that_never_ends_its_body_does_not_hold_a_finished_answer
         await server.until(lambda: server.open_count == 0)
 
 
+@pytest.mark.parametrize("usage", [None, Usage(5, 7)])
+async def test_an_answer_is_whole_at_its_finish_reason(usage: Usage | None) -> None:
+    """A2: a server that then neither says more nor closes is not waited for, nor are pings taken for more."""
+    told = _event(usage={"prompt_tokens": 5, "completion_tokens": 7}) if usage else b""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.chunks(_event({"content": "x"}), _FINISHED + told)
+        for _ in range(1000):
+            await exchange.chunks(b": ping\n\n")
+        await exchange.until_closed()
+
+    async with connected(script, finish_patience=0.1) as (provider, server), asyncio.timeout(PATIENCE):
+        answer = await streamed(provider)
+        await server.until(lambda: server.open_count == 0)
+    assert (answer.parts, answer.ending.usage) == ((Part(Text("x")),), usage)
+
+
+async def test_content_after_a_finish_reason_is_waited_for_anew() -> None:
+    """A2: a server that tells a finish reason with every chunk is not cut at the first."""
+    gate = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.chunks(_event({"content": "a"}, "stop"))
+        await gate.wait()
+        await exchange.chunks(_event({"content": "b"}, "stop") + _DONE)
+        await exchange.end()
+
+    async with connected(script, finish_patience=PATIENCE) as (provider, _), asyncio.timeout(PATIENCE):
+        stream = await provider.open(a_request())
+        deltas = list(await stream.read() or ())
+        gate.set()
+        while (more := await stream.read()) is not None:
+            deltas.extend(more)
+        await stream.aclose()
+    assert fold(deltas) == (Part(Text("ab")),)
+
+
 async def test_the_ending_is_known_only_at_the_end() -> None:
     """A2: nobody can take a running answer for a finished one."""
     async with connected(answering(_FINISHED)) as (provider, _):
@@ -501,6 +540,11 @@ async def test_confidence_is_the_mean_token_probability() -> None:
     assert confidence is not None
     assert confidence.source is ConfidenceSource.LOGPROBS
     assert confidence.value == pytest.approx(0.75)
+    odd = [{"logprob": text} for text in ("nan", "inf", "-inf")]
+    choice["logprobs"] = {"content": [*tokens, *odd]}
+    assert (await _completed({"choices": [choice]})).ending.confidence == confidence
+    choice["logprobs"] = {"content": odd}
+    assert (await _completed({"choices": [choice]})).ending.confidence is None
     assert (await _streamed(_FINISHED)).ending.confidence is None
 
 

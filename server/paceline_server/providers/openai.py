@@ -27,7 +27,7 @@ from paceline_server.providers.openai_answer import AnswerReader
 from paceline_server.providers.openai_failures import OPENAI_FAILURES
 from paceline_server.providers.openai_request import RequestWriter
 from paceline_server.providers.openai_settings import OpenAISettings
-from paceline_server.providers.openai_stream import OpenAIStream
+from paceline_server.providers.openai_stream import FINISH_PATIENCE, OpenAIStream
 from paceline_server.providers.profile import Profile
 from paceline_server.providers.sse import MAX_EVENT_BYTES
 
@@ -57,6 +57,7 @@ class OpenAIProvider:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         max_event_bytes: int = MAX_EVENT_BYTES,
         error_patience: float = ERROR_PATIENCE,
+        finish_patience: float = FINISH_PATIENCE,
     ) -> None:
         """Make one.
 
@@ -74,6 +75,7 @@ class OpenAIProvider:
                 what it says, without the frames around every token.
             max_event_bytes: The largest event of a stream.
             error_patience: Seconds that the explanation of an error is waited for.
+            finish_patience: Seconds that the end of a stream is waited for after its finish reason.
 
         Raises:
             ValueError: The URL is none.
@@ -89,6 +91,7 @@ class OpenAIProvider:
         self._max_answer_bytes = max_answer_bytes
         self._max_event_bytes = max_event_bytes
         self._error_patience = error_patience
+        self._finish_patience = finish_patience
         self._headers = [
             (b"host", self._url.netloc),
             (b"content-type", b"application/json"),
@@ -133,6 +136,7 @@ class OpenAIProvider:
             AnswerReader(self._name, self._classifier),
             max_event_bytes=self._max_event_bytes,
             max_answer_bytes=self._max_answer_bytes,
+            finish_patience=self._finish_patience,
         )
 
     async def aclose(self) -> None:

@@ -158,7 +158,7 @@ class AnswerReader:
     def _read_logprobs(self, logprobs: Logprobs) -> None:
         values = [token.logprob for token in logprobs.content or ()] or logprobs.token_logprobs or ()
         for value in values:
-            if value is not None:
+            if value is not None and math.isfinite(value):
                 self._probability_sum += math.exp(min(value, 0.0))
                 self._token_count += 1
 

@@ -19,6 +19,9 @@ from paceline_server.providers.sse import EventTooLargeError, SseDecoder, SseEve
 _DONE = b"[DONE]"
 _DOCUMENT_STARTS = b"{[<"
 _OK = 200
+FINISH_PATIENCE = 2.0
+"""Seconds that the end of the stream, or its usage, is waited for once the finish reason has come."""
+
 _SETTLING_TIME = 0.05
 """Seconds that a finished stream is given to end its HTTP body, without which its connection is lost."""
 
@@ -27,14 +30,27 @@ class OpenAIStream:
     """One streamed answer; see `AnswerStream` in `base`."""
 
     def __init__(
-        self, response: ProviderResponse, reader: AnswerReader, *, max_event_bytes: int, max_answer_bytes: int
+        self,
+        response: ProviderResponse,
+        reader: AnswerReader,
+        *,
+        max_event_bytes: int,
+        max_answer_bytes: int,
+        finish_patience: float,
     ) -> None:
-        """Make one; `max_answer_bytes` bounds what the answer says, or its body if it is one document."""
+        """Make one.
+
+        Args:
+            max_answer_bytes: Bounds what the answer says, or its body if it is one document.
+            finish_patience: Seconds after the finish reason, or after content that follows it.
+        """
         self._response = response
         self._reader = reader
         self._events = SseDecoder(max_event_bytes)
         self._max_answer_bytes = max_answer_bytes
         self._size = 0
+        self._finish_patience = finish_patience
+        self._waits_until: float | None = None
         self._document: list[bytes] | None = None  # the pieces of an answer that is no stream of events
         self._started = False
         self._ended = False
@@ -69,6 +85,8 @@ class OpenAIStream:
             if self._size > self._max_answer_bytes:
                 failure = await self._refused()
         self._failure = failure
+        if deltas:
+            self._waits_until = None
         if failure is not None and not deltas:
             raise failure
         return deltas if deltas or self._ending is None else None
@@ -95,11 +113,18 @@ class OpenAIStream:
         return too_large(self._max_answer_bytes, http_status=_OK)
 
     async def _next_bytes(self) -> bytes:
-        try:
+        if not self._reader.finished:
             return await self._response.read()
+        # After the finish reason only the usage can still be lost, and the answer is whole without it.
+        if self._waits_until is None:
+            self._waits_until = asyncio.get_running_loop().time() + self._finish_patience
+        try:
+            async with asyncio.timeout_at(self._waits_until):
+                return await self._response.read()
+        except TimeoutError:
+            return b""
         except AttemptFailure as failure:
-            # After the finish reason only the usage can still be lost, and the answer is whole without it.
-            if self._reader.finished and failure.failure_class is FailureClass.TRANSIENT:
+            if failure.failure_class is FailureClass.TRANSIENT:
                 return b""
             raise
 
