@@ -6,9 +6,11 @@ With `adapters`, the only importer of concrete implementations. Nothing is decid
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,9 @@ from paceline_server.telemetry.log import configure_log, log_health_change, log_
 
 EXIT_OK = 0
 EXIT_CUT_SHORT = 1
+LOG_CLOSING_TIME = 1.0
+"""Seconds for the last lines of the log; a reader that takes none must not keep the process."""
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,8 +58,9 @@ class Gateway:
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, log_lifecycle, "reload is not built; nothing was changed")
         address = await self.server.start()
-        print(f"paceline listening on {address}", flush=True)  # noqa: T201 - what scripts wait for
+        _announce(address)
         log_lifecycle("started", address=address, providers=sorted(self.providers))
         async with asyncio.TaskGroup() as group:
             follower = group.create_task(self.server.follow_health())
@@ -62,6 +68,7 @@ class Gateway:
             for number in STOP_SIGNALS:
                 # A second signal ends the process at once, as users expect.
                 loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_DFL)
             log_lifecycle("draining", in_flight_count=self.server.in_flight_count)
             finished = await self.server.drain()
             follower.cancel()
@@ -88,12 +95,31 @@ def serve(config: Path | None, listen: str | None, environ: Mapping[str, str]) -
     """
     options = {} if listen is None else {"listen": listen}
     settings = load_checked(config, environ, options).settings
-    configure_log(settings.log.level, settings.log.format)
-    return uvloop.run(_build_and_run(settings))
+    _open_missing_descriptors()
+    log = configure_log(settings.log.level, settings.log.format)
+    try:
+        return uvloop.run(_build_and_run(settings))
+    finally:
+        log.close(LOG_CLOSING_TIME)
 
 
 async def _build_and_run(settings: Settings) -> int:
     return await build(settings).run()
+
+
+def _announce(address: str) -> None:
+    """Say on standard output what scripts wait for; whoever started this may have stopped listening."""
+    with suppress(OSError):
+        print(f"paceline listening on {address}", flush=True)  # noqa: T201 - the one line for programs
+
+
+def _open_missing_descriptors() -> None:
+    """Give the standard descriptors to nobody else: what is opened in their place would get their output."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
 
 def load_checked(

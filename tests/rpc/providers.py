@@ -44,6 +44,14 @@ class Raising:
         raise self._error
 
 
+class Unprofiled(Raising):
+    """A provider that fails where no failure of the vocabulary is expected: when its facts are asked for."""
+
+    def profile(self, model: str) -> Profile:
+        """Raise."""
+        self._raise()
+
+
 class Flood:
     """A provider whose streams have so many deltas of so many characters, one a read, without a pause.
 

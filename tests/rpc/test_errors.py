@@ -17,7 +17,7 @@ from paceline_server.providers.simulated_script import AfterScript, Cut, Fail, O
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.strategies.call import AttemptConfig
 from tests.rpc.gateway import Failure, Gate, ask, failure, gateway, read_stream
-from tests.rpc.providers import Raising
+from tests.rpc.providers import Raising, Unprofiled
 
 
 def scripted(*steps: Step) -> SimulatedModel:
@@ -158,7 +158,7 @@ SECRET = "sk-0123456789-secret"
 
 async def test_a_bug_shows_nothing_of_the_exception() -> None:
     """INTERNAL, with RequestInfo: no text of an exception is shown, in no part of the status."""
-    async with gateway(providers=[Raising(ValueError(SECRET))]) as gate:
+    async with gateway(providers=[Unprofiled(ValueError(SECRET))]) as gate:
         for told in await both_ways(gate, "test/a"):
             request = told.detail(error_details_pb2.RequestInfo)
             assert request is not None
@@ -167,6 +167,21 @@ async def test_a_bug_shows_nothing_of_the_exception() -> None:
             assert "secret" not in told.message + repr(told.status) + repr(told.trailers)
             assert "ValueError" not in told.message + repr(told.status)
         assert [str(bug) for bug in gate.bugs] == [SECRET, SECRET]
+
+
+async def test_an_adapters_bug_costs_an_attempt_and_shows_nothing_of_the_exception() -> None:
+    """A2, C2: what an adapter may not raise is a malformed answer; the next target has its turn."""
+    providers = [
+        Raising(ValueError(SECRET)),
+        Raising(AttemptFailure(FailureClass.TRANSIENT, "down"), "other"),
+    ]
+    async with gateway(providers=providers) as gate:
+        for told in await both_ways(gate, "test/a,other/b"):
+            assert told.reason == "ALL_ATTEMPTS_FAILED"
+            classes = [attempt.failure_class for attempt in told.call_failure.attempts]
+            assert completion_pb2.FAILURE_CLASS_MALFORMED_RESPONSE in classes
+            assert completion_pb2.FAILURE_CLASS_TRANSIENT in classes
+            assert "secret" not in told.message + repr(told.status) + repr(told.trailers)
 
 
 @pytest.mark.parametrize("seconds", [1e12, 1e300])

@@ -298,18 +298,20 @@ async def test_a_departure_during_a_retrys_wait_is_the_end() -> None:
 
 
 @virtual_time
-async def test_an_adapters_bug_penalises_nobody_and_leaves_nothing_open() -> None:
-    """A4, H2: what no adapter may raise goes through as it is, with its probe returned."""
-    world = World({"a/x": Script((*text("half"), Bug(LookupError("a bug"))))})
-    world.bench("a/x")
-    before = world.record("a/x")
+async def test_an_adapters_bug_costs_its_attempt_and_leaves_nothing_open() -> None:
+    """A2, C5: what no adapter may raise is an answer that cannot be read, and the next target has its turn."""
+    world = World({"a/x": Script((*text("half"), Bug(LookupError("a bug")))), "b/y": OTHER})
 
-    with pytest.raises(LookupError):
-        await world.stream()
+    outcome = await world.stream(transient_retry_count=0)
 
+    assert outcome.completion is not None
+    failed = outcome.attempts[0]
+    assert (failed.failure_class, failed.message) == (
+        FailureClass.MALFORMED_RESPONSE,
+        "the answer could not be read",
+    )
     assert world.open_count == 0
     assert world.probes_out == []
-    assert world.record("a/x").until == before.until
 
 
 # When health is told

@@ -17,7 +17,7 @@ from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.telemetry.calls import CallEnded, CallLog
 from paceline_server.telemetry.log import configure_log
 from tests.rpc.gateway import ask, failure, gateway, read_stream
-from tests.rpc.providers import Raising
+from tests.rpc.providers import Unprofiled
 
 CANARY = "canary-4711"
 
@@ -110,12 +110,13 @@ async def test_a_bug_shows_its_traceback_without_prompts_and_keys(
     form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """S6: never a secret or a prompt, not even in the local values of a traceback."""
-    async with gateway(providers=[Raising(ValueError("the cause"))]) as gate:
+    async with gateway(providers=[Unprofiled(ValueError("the cause"))]) as gate:
         await failure(gate.chain.Chain(ask("test/a", CANARY)))
         (bug,) = gate.bugs
-    configure_log("info", form)
+    log = configure_log("info", form)
     CallLog().bug("the-id", "/a/b", bug)
     structlog.reset_defaults()
+    log.close(10.0)
     told = capsys.readouterr().err
     assert "the cause" in told
     assert "ValueError" in told
@@ -125,8 +126,9 @@ async def test_a_bug_shows_its_traceback_without_prompts_and_keys(
 
 def test_lines_of_the_json_form_are_json(capsys: pytest.CaptureFixture[str]) -> None:
     """S6: logs are structured: one JSON object a line, with level and time."""
-    configure_log("info", "json")
+    log = configure_log("info", "json")
     tell("OK", "", 0.5, attempt(AttemptOutcome.SUCCEEDED, Usage(1, 1), "modèle\n"))
     structlog.reset_defaults()
+    log.close(10.0)
     (line,) = capsys.readouterr().err.splitlines()
     assert set(json.loads(line)) == FIELDS | {"level", "timestamp"}

@@ -28,6 +28,9 @@ HIGHEST_PORT = 65_535
 CLOSING_GRACE = 1.0
 """Seconds for the last statuses to reach their clients once nothing is in flight any more."""
 
+MAXIMUM_PENDING_COUNT = 50_000
+"""A burst waits its turn; each waiting call costs its request's memory."""
+
 SHORTEST_PING_INTERVAL_MS = 20_000
 """A client that pings more often is hung up on (gRPC's own default is five minutes)."""
 
@@ -162,6 +165,9 @@ def _channel_options(options: ServerOptions) -> list[tuple[str, Any]]:
         ("grpc.max_send_message_length", -1),
         # Two servers on one port would share the calls without knowing of each other's benches.
         ("grpc.so_reuseport", 0),
+        # The core drops calls of a burst above 1,000, with a status that says that the caller left.
+        ("grpc.server.max_pending_requests", MAXIMUM_PENDING_COUNT),
+        ("grpc.server.max_pending_requests_hard_limit", MAXIMUM_PENDING_COUNT),
         # Models think for minutes without a byte; clients may ask more often whether this end still lives.
         ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MS),
     ]

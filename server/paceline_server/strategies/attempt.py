@@ -7,18 +7,20 @@ only if it was whole. Whether to try, and what a failure means for others, is de
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from paceline_server.completion.answer import Completion, Ending, FinishReason, Target
 from paceline_server.completion.attempt import Attempt, AttemptOutcome, FailureClass
 from paceline_server.completion.content import Part
-from paceline_server.completion.deltas import Fold, FoldError, deltas_of
+from paceline_server.completion.deltas import Delta, Fold, FoldError, deltas_of
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.estimate import prompt_character_count
 from paceline_server.completion.usage import Usage, UsageState, estimate_token_count, priced
-from paceline_server.providers.base import Profile, Provider, ProviderRequest
+from paceline_server.providers.base import Answer, AnswerStream, Profile, Provider, ProviderRequest
 from paceline_server.strategies.call import AttemptConfig, Call, Sink, Turn
 from paceline_server.strategies.clock import NEVER, SilenceClock
+from paceline_server.telemetry.log import log_bug
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +197,8 @@ async def stream_answer(run: AttemptRun, provider: Provider, sink: Sink, limits:
     try:
         async with clock:
             clock.arm(limits.first_content_at)
-            stream = await provider.open(_request(run))
-            while (deltas := await stream.read()) is not None:
+            stream = await _opened(run, provider)
+            while (deltas := await _read(stream)) is not None:
                 if not deltas:
                     continue
                 clock.disarm()
@@ -226,10 +228,10 @@ async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -
     """
     try:
         if limits.attempt_at == NEVER:
-            answer = await provider.complete(_request(run))
+            answer = await _completed(run, provider)
         else:
             async with asyncio.timeout_at(limits.attempt_at):
-                answer = await provider.complete(_request(run))
+                answer = await _completed(run, provider)
     except TimeoutError:
         waited = limits.attempt_at - run.started_at
         raise AttemptFailure(FailureClass.TIMEOUT, f"no answer within {waited:.1f} s") from None
@@ -238,6 +240,38 @@ async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -
     except FoldError as error:
         raise _malformed() from error
     return run.completion(answer.ending, answer.parts)
+
+
+async def _opened(run: AttemptRun, provider: Provider) -> AnswerStream:
+    try:
+        return await provider.open(_request(run))
+    except Exception as error:
+        raise _failure(error) from error
+
+
+async def _read(stream: AnswerStream) -> Sequence[Delta] | None:
+    try:
+        return await stream.read()
+    except Exception as error:
+        raise _failure(error) from error
+
+
+async def _completed(run: AttemptRun, provider: Provider) -> Answer:
+    try:
+        return await provider.complete(_request(run))
+    except Exception as error:
+        raise _failure(error) from error
+
+
+def _failure(error: Exception) -> AttemptFailure:
+    """What a provider's exception means: one that is no failure of the vocabulary is an adapter's bug.
+
+    It costs the attempt and not the call, since the next target may well answer.
+    """
+    if isinstance(error, AttemptFailure):
+        return error
+    log_bug(error)
+    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, "the answer could not be read")
 
 
 def _request(run: AttemptRun) -> ProviderRequest:

@@ -1,25 +1,29 @@
 """The log: structured lines on standard error.
 
-One line a call, one a change of health, one a bug. Standard output stays free for what programs
-read. Values are given by name; nothing here ever gets a prompt, an answer or a secret.
+One line a call, one a change of health, one a bug. Logging never waits and never fails. Standard
+output stays free for what programs read. Nothing here ever gets a prompt, an answer or a secret.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
-from typing import Any
+from typing import Any, BinaryIO, TextIO, cast
 
 import msgspec
 import structlog
 from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 
+from paceline_server.telemetry.line_writer import LineWriter, Write
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure_log(level: str, form: str) -> None:
-    """Set the log up for this process.
+def configure_log(level: str, form: str) -> LineWriter:
+    """Set the log up for this process; close the writer that is returned at the end.
 
     Args:
         level: One of `LEVELS`: the least level that is written.
@@ -33,17 +37,23 @@ def configure_log(level: str, form: str) -> None:
         # Tracebacks without locals: those hold prompts and keys.
         tracebacks = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
         renderer: list[Any] = [tracebacks, structlog.processors.JSONRenderer(_to_json)]
-        factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
         plain = structlog.dev.plain_traceback
-        renderer = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
-        factory = structlog.PrintLoggerFactory(sys.stderr)
+        console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+        renderer = [console, _to_bytes]
+    writer = LineWriter(_writing_to(sys.stderr))
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=factory,
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", writer)),
         cache_logger_on_first_use=True,
     )
+    return writer
+
+
+def log_bug(error: Exception, **values: object) -> None:
+    """One line for what should not have happened, with its traceback, for the operators alone."""
+    structlog.get_logger("paceline").error("bug", exc_info=error, **values)
 
 
 def log_health_change(
@@ -67,4 +77,21 @@ def log_lifecycle(event: str, **values: object) -> None:
 
 
 def _to_json(event: Any, **_options: object) -> bytes:
-    return msgspec.json.encode(event, enc_hook=repr)
+    try:
+        return msgspec.json.encode(event, enc_hook=repr)
+    except UnicodeEncodeError:
+        # Half a surrogate pair in somebody's words; a log line must not fail a call.
+        return json.dumps(event, default=repr).encode()
+
+
+def _to_bytes(_logger: object, _name: str, line: str) -> bytes:
+    return line.encode("utf-8", "replace")
+
+
+def _writing_to(stream: TextIO) -> Write:
+    """The plainest way to write: without buffers whose locks a blocked thread would hold at the end."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:
+        return stream.buffer.write
+    return lambda data: os.write(descriptor, data)
