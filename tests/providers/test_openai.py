@@ -432,27 +432,6 @@ async def test_an_answer_is_whole_at_its_finish_reason(usage: Usage | None) -> N
     assert (answer.parts, answer.ending.usage) == ((Part(Text("x")),), usage)
 
 
-async def test_content_after_a_finish_reason_is_waited_for_anew() -> None:
-    """A2: a server that tells a finish reason with every chunk is not cut at the first."""
-    gate = asyncio.Event()
-
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.chunks(_event({"content": "a"}, "stop"))
-        await gate.wait()
-        await exchange.chunks(_event({"content": "b"}, "stop") + _DONE)
-        await exchange.end()
-
-    async with connected(script, finish_patience=PATIENCE) as (provider, _), asyncio.timeout(PATIENCE):
-        stream = await provider.open(a_request())
-        deltas = list(await stream.read() or ())
-        gate.set()
-        while (more := await stream.read()) is not None:
-            deltas.extend(more)
-        await stream.aclose()
-    assert fold(deltas) == (Part(Text("ab")),)
-
-
 async def test_the_ending_is_known_only_at_the_end() -> None:
     """A2: nobody can take a running answer for a finished one."""
     async with connected(answering(_FINISHED)) as (provider, _):
