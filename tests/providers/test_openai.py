@@ -245,6 +245,50 @@ async def test_filtered_after_content_is_an_answer_that_says_so() -> None:
     assert answer.ending.finish_reason is FinishReason.CONTENT_FILTER
 
 
+def _raw(content: str, finish: str = "null") -> bytes:
+    return b'data: {"choices":[{"delta":{"content":"%b"},"finish_reason":%b}]}\n\n' % (
+        content.encode(),
+        finish.encode(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        ([r"a\ud83d", r"\ude00b"], "a\U0001f600b"),
+        ([r"\ud83d", r"\ude00\ud83d", r"\ude01"], "\U0001f600\U0001f601"),
+        ([r"\ud83d\ude00"], "\U0001f600"),
+        ([r"a\ud83d", "b"], "a\ufffdb"),
+        ([r"a\ud83d", r"b\ude00"], "a\ufffdb\ufffd"),
+        ([r"\ude00"], "\ufffd"),
+        ([r"\ud83d"], "\ufffd"),
+        ([r"\ud83d", r"\ud83d", r"\ude00"], "\ufffd\U0001f600"),
+        ([r"\ud83d x \ude00"], "\ufffd x \ufffd"),
+        ([r"\\ud83d", r"\\ude00"], r"\ud83d\ude00"),
+    ],
+)
+async def test_halves_of_characters_are_joined_or_replaced(contents: list[str], expected: str) -> None:
+    """A2: a server that cuts its text inside an emoji still answers; all around the cut is kept."""
+    answer = await _streamed(*map(_raw, contents), _FINISHED, _DONE)
+    assert answer.parts == (Part(Text(expected)),)
+    last = [*map(_raw, contents[:-1]), _raw(contents[-1], '"stop"')]
+    assert (await _streamed(*last, _DONE)).parts == (Part(Text(expected)),)
+
+
+async def test_a_half_in_a_document_is_replaced() -> None:
+    """A2, A3: in a whole answer and in an error nothing follows that could complete it."""
+    body = rb'{"choices":[{"message":{"content":"a\ud83d"},"finish_reason":"stop"}]}'
+    async with connected(answering(body)) as (provider, _):
+        assert (await provider.complete(a_request())).parts == (Part(Text("a\ufffd")),)
+    async with connected(answering(rb'{"error":{"message":"a\ud83d","code":"c"}}', status=400)) as (
+        provider,
+        _,
+    ):
+        with pytest.raises(AttemptFailure) as caught:
+            await provider.complete(a_request())
+    assert (caught.value.message, caught.value.provider_code) == ("a\ufffd", "c")
+
+
 async def test_a_document_where_a_stream_was_asked_for_is_read() -> None:
     """A2: some servers ignore the wish to stream; their answer is whole all the same."""
     document = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from paceline_server.providers.half_characters import mended
+
 _MAX_ERROR_CHARACTERS = 4_000
 _MAX_DEPTH = 4
 """Levels of lists and objects in which an error's parts are looked for. What providers send has three;
@@ -39,13 +41,20 @@ class ProviderError:
 def error_of_body(body: bytes) -> ProviderError:
     """The error of a body that is known to tell one; empty where the body is not JSON."""
     try:
-        document = msgspec.json.decode(body)
+        document = _decoded(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # A gateway's page of HTML has nothing that is worth repeating; a short plain sentence has.
         text = body.decode("utf-8", "replace").strip()
         return ProviderError(message="" if text.startswith("<") else text[:_MAX_ERROR_CHARACTERS])
 
     return error_of_document(document) or _error(document) or ProviderError()
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return msgspec.json.decode(mended(body))
 
 
 def error_of_document(document: object) -> ProviderError | None:

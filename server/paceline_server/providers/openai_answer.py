@@ -16,6 +16,7 @@ from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.failures import FailureClassifier
+from paceline_server.providers.half_characters import ends_in_half, mended, rejoined
 from paceline_server.providers.openai_parts import PartAssembler
 from paceline_server.providers.openai_usage import usage_of
 from paceline_server.providers.openai_wire import (
@@ -63,6 +64,7 @@ class AnswerReader:
         self._reason = ""
         self._model = ""
         self._usage: WireUsage | None = None
+        self._held = b""  # an event that ends in half a character, until the next one is here
         self._probability_sum = 0.0
         self._token_count = 0
 
@@ -81,10 +83,19 @@ class AnswerReader:
         Raises:
             AttemptFailure: The data tell an error, or are no chunk, or no answer.
         """
+        if self._held:
+            data = self._release(data)
         try:
             chunk = decode_chunk(data)
         except NOT_A_CHUNK as error:
-            raise self._not_a_chunk(data, is_error=is_error) from error
+            whole_characters = mended(data)
+            if whole_characters == data:
+                raise self._not_a_chunk(data, is_error=is_error) from error
+            if whole or is_error or not ends_in_half(data):
+                self.read(whole_characters, is_error=is_error, whole=whole)
+            else:
+                self._held = data
+            return
         if chunk.error or is_error or chunk.choices is None:
             self._check_for_error(data, is_error=is_error)
             if whole and chunk.choices is None:
@@ -96,7 +107,13 @@ class AnswerReader:
         return self._parts.take()
 
     def finish(self) -> None:
-        """Complete the parts, after which `take` gives the last deltas and `ending` the end."""
+        """Complete the parts, after which `take` gives the last deltas and `ending` the end.
+
+        Raises:
+            AttemptFailure: As in `read`.
+        """
+        if self._held:
+            self._release(b"")
         self._parts.finish()
 
     def ending(self) -> Ending:
@@ -119,6 +136,12 @@ class AnswerReader:
             usage=None if self._usage is None else usage_of(self._usage),
             confidence=self._confidence(),
         )
+
+    def _release(self, following: bytes) -> bytes:
+        held, following = rejoined(self._held, following)
+        self._held = b""
+        self.read(held)
+        return following
 
     def _add(self, chunk: Chunk) -> None:
         if chunk.model and not self._model:
