@@ -20,11 +20,9 @@ from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.usage import Price
 from paceline_server.health.registry import HealthRegistry, ProviderScope, Ticket
-from paceline_server.providers.profile import Profile
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_settings import SimulatedModel
-from paceline_server.routing.catalog import Catalog, Definition, ModelKind
-from paceline_server.routing.directory import Directory
+from paceline_server.routing.catalog import Definition, ModelKind
 from paceline_server.rpc.targets import MAXIMUM_QUEUED_CHANGE_COUNT
 from tests.rpc.gateway import Gate, HandClock, ask, failure, gateway
 from tests.rpc.raw_http2 import http2
@@ -247,7 +245,7 @@ async def test_unbenching_a_provider_leaves_the_benches_of_its_targets(gate: Gat
 async def test_unbenching_what_is_not_benched_does_nothing(gate: Gate) -> None:
     """UnbenchTarget: it does nothing if there is no bench; failures are forgotten all the same."""
     changes: list[object] = []
-    gate.directory.on_change(lambda: changes.append(None))
+    gate.health.subscribe(lambda _scope, _record: changes.append(None))
     ended = await gate.targets.UnbenchTarget(Unbench(target=named(Target("test", "unheard-of"))))
     assert not ended.was_benched
     assert not changes
@@ -408,16 +406,3 @@ async def test_names_are_filtered_and_paged(gate: Gate) -> None:
     )
     assert [model.name for model in (*first.models, *second.models)] == ["all", "quick"]
     assert not second.next_page_token
-
-
-def test_what_time_changes_next_is_known() -> None:
-    """Health: a model may become available by time alone, at the end of a bench or of a probe's lease."""
-    clock = HandClock(1e9)
-    health = HealthRegistry(now=clock)
-    directory = Directory(Catalog({}, frozenset({"test"})), health, lambda _target: Profile())
-    assert directory.settle() is None
-    health.bench(A, 50, "")
-    health.bench(B, 20, "")
-    assert directory.settle() == 1e9 + 20
-    clock.seconds += 20
-    assert directory.settle() == 1e9 + 50

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.usage import Price
 from paceline_server.health.machine import Record, TargetState
 from paceline_server.health.registry import HealthRegistry, Scope
 from paceline_server.providers.profile import Profile
+from paceline_server.routing.availability import Availability, NameChanges
 from paceline_server.routing.catalog import Catalog, Definition
 
 __all__ = ["Directory", "ModelStatus", "StatusListener", "TargetState", "TargetStatus"]
@@ -59,17 +61,23 @@ class Directory:
         self._health = health
         self._profile_of = profile_of
         self._configured = catalog.all_targets()
-        self._targets_of_name = {name: catalog.resolve(name) for name in catalog.definitions}
+        self._targets_of_name = {name: catalog.resolve(name) for name in sorted(catalog.definitions)}
+        self._availability = Availability(self._targets_of_name, health)
 
     def now(self) -> float:
         """Seconds since the epoch, as health counts them."""
         return self._health.now()
 
-    def targets(self) -> list[TargetStatus]:
+    def known_targets(self, provider: str = "") -> list[Target]:
         """The configured targets and those that were called or held since the start, sorted."""
-        held = {scope for scope in self._health.snapshot() if isinstance(scope, Target)}
-        known = held.union(self._configured, self._health.called_targets())
-        return [self.status(target) for target in sorted(known)]
+        held = (scope for scope in self._health.snapshot() if isinstance(scope, Target))
+        known = {*held, *self._configured, *self._health.called_targets()}
+        wanted = [target for target in known if provider in ("", target.provider)]
+        return sorted(wanted, key=attrgetter("provider", "model"))
+
+    def targets(self, provider: str = "") -> list[TargetStatus]:
+        """The health of all known targets, or of those of one provider."""
+        return [self.status(target) for target in self.known_targets(provider)]
 
     def status(self, target: Target) -> TargetStatus:
         """One target's health; an empty model means its provider alone."""
@@ -82,23 +90,22 @@ class Directory:
             price=self._profile_of(target).price if target.model else None,
         )
 
-    def models(self) -> list[ModelStatus]:
+    def names(self) -> list[str]:
         """The names, in alphabetical order."""
-        return [
-            ModelStatus(name, self.catalog.definitions[name], targets, self.available(name))
-            for name, targets in sorted(self._targets_of_name.items())
-        ]
+        return list(self._targets_of_name)
+
+    def model(self, name: str) -> ModelStatus:
+        """One of the names."""
+        definition, targets = self.catalog.definitions[name], self._targets_of_name[name]
+        return ModelStatus(name, definition, targets, self.available(name))
 
     def available(self, name: str) -> bool:
         """Whether one of a name's targets can be tried now."""
-        return any(self._health.held(target) is None for target in self._targets_of_name[name])
+        return self._availability.of(name)
 
-    def settle(self) -> float | None:
-        """Tell of what time alone has changed; returns when it next does (seconds since the epoch)."""
-        self._health.settle()
-        now = self._health.now()
-        ends = [_changes_at(record) for record in self._health.snapshot().values()]
-        return min((end for end in ends if end > now), default=None)
+    def follow_names(self, wake: Callable[[], None]) -> NameChanges:
+        """What happens to names from now on; `wake` is called when there is something to take."""
+        return NameChanges(self._availability, self._health, wake)
 
     def bench(self, target: Target, seconds: float, reason: str) -> TargetStatus:
         """Take a target, or with an empty model its whole provider, out of use by hand.
@@ -129,19 +136,26 @@ class Directory:
 
         A change of a provider is told once for each of its targets.
         """
-        before = {status.target: _effective(status) for status in self.targets()}
+        told = {
+            scope: record.state
+            for scope, record in self._health.snapshot().items()
+            if record.state is not TargetState.ACTIVE
+        }
 
-        def on_change(scope: Scope, _record: Record) -> None:
+        def state_before(scope: Scope) -> TargetState:
+            return told.get(scope, TargetState.ACTIVE)
+
+        def on_change(scope: Scope, record: Record) -> None:
             for target in self._under(scope):
-                status = self.status(target)
-                listener(status, before.get(target, TargetState.ACTIVE))
-                before[target] = _effective(status)
+                provider_scope, own_scope = self._health.scopes(target)
+                before = _effective(state_before(own_scope), state_before(provider_scope))
+                listener(self.status(target), before)
+            # What is well takes no room: callers name any models.
+            told.pop(scope, None)
+            if record.state is not TargetState.ACTIVE:
+                told[scope] = record.state
 
         return self._health.subscribe(on_change)
-
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` at any change of health; returns what ends that."""
-        return self._health.subscribe(lambda _scope, _record: listener())
 
     def _scope(self, target: Target) -> Scope:
         return target if target.model else self._health.scopes(target)[0]
@@ -149,17 +163,9 @@ class Directory:
     def _under(self, scope: Scope) -> list[Target]:
         if isinstance(scope, Target):
             return [scope]
-        known = [status.target for status in self.targets()]
-        return [target for target in known if self._health.scopes(target)[0] == scope]
+        return [target for target in self.known_targets() if self._health.scopes(target)[0] == scope]
 
 
-def _changes_at(record: Record) -> float:
-    """When time alone changes the state, or lets the next call through; 0 for never."""
-    if record.state is TargetState.PROBING:
-        return record.lease_until
-    return 0.0 if record.state is TargetState.ACTIVE else record.until
-
-
-def _effective(status: TargetStatus) -> TargetState:
-    """The target's own state, unless its provider holds it."""
-    return status.own.state if status.provider.state is TargetState.ACTIVE else status.provider.state
+def _effective(own: TargetState, provider: TargetState) -> TargetState:
+    """A target's own state, unless its provider holds it."""
+    return own if provider is TargetState.ACTIVE else provider

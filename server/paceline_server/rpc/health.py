@@ -8,6 +8,7 @@ makes the process itself NOT_SERVING.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -21,6 +22,9 @@ LIVENESS = "liveness"
 MODEL_PREFIX = "model/"
 LONGEST_WAIT = 3600.0
 """Seconds between looks at the clock when no bench is about to end."""
+
+NAMES_AT_ONCE = 250
+"""Calls come in between so many names, when the health of a provider decides about thousands."""
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -94,7 +98,8 @@ class HealthReporter:
         self._servicer.set(LIVENESS, SERVING)
         for name in self._process_names():
             self._servicer.set(name, SERVING)
-        self._tell_models()
+        for name in self._directory.names():
+            self._tell_name(name)
 
     def draining(self) -> None:
         """Say that no more calls are taken; the process still lives."""
@@ -103,25 +108,32 @@ class HealthReporter:
 
     async def run(self) -> None:
         """Follow the health of targets until cancelled."""
-        unsubscribe = self._directory.on_change(self._changed.set)
+        changes = self._directory.follow_names(self._changed.set)
         try:
+            await self._tell(self._directory.names())
             while True:
                 # Before the look: a change that comes while it is told must lead to another look.
                 self._changed.clear()
-                due = self._directory.settle()
-                self._tell_models()
+                due = changes.settle()
+                await self._tell(changes.take())
                 await self._next_change(due)
         finally:
-            unsubscribe()
+            changes.close()
 
     def _process_names(self) -> list[str]:
         return ["", *(service.full_name for service in services())]
 
-    def _tell_models(self) -> None:
-        for model in self._directory.models():
-            if self._told.get(model.name) is not model.available:
-                self._told[model.name] = model.available
-                self._servicer.set(MODEL_PREFIX + model.name, SERVING if model.available else NOT_SERVING)
+    async def _tell(self, names: Sequence[str]) -> None:
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            for name in names[start : start + NAMES_AT_ONCE]:
+                self._tell_name(name)
+            await asyncio.sleep(0)
+
+    def _tell_name(self, name: str) -> None:
+        available = self._directory.available(name)
+        if self._told.get(name) is not available:
+            self._told[name] = available
+            self._servicer.set(MODEL_PREFIX + name, SERVING if available else NOT_SERVING)
 
     async def _next_change(self, due: float | None) -> None:
         """Wait for a report, or for what time changes at `due`: a bench ends, a ramp is over."""

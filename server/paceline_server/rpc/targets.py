@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
+from itertools import islice
 from typing import TypeVar
 
 from paceline.v1 import targets_pb2
 from paceline_server.completion.answer import Target
 from paceline_server.completion.errors import ErrorReason, Refused
-from paceline_server.routing.catalog import ModelKind
-from paceline_server.routing.directory import Directory, ModelStatus, TargetState, TargetStatus
+from paceline_server.routing.directory import Directory, TargetState, TargetStatus
 from paceline_server.rpc import enums
-from paceline_server.rpc.encoding import encodable, encode_target, timestamp
+from paceline_server.rpc.bounds import check_count
+from paceline_server.rpc.encoding import timestamp
 from paceline_server.rpc.shell import DRAIN_PUSHBACK, Rpc, Shell
+from paceline_server.rpc.target_encoding import encode_model, encode_status
 from paceline_server.rpc.violations import Violations
 
 T = TypeVar("T")
 
 DEFAULT_PAGE_SIZE = 100
 MAXIMUM_PAGE_SIZE = 1000
+MAXIMUM_FILTER_COUNT = 100
 SHORTEST_BENCH = 1.0
 LONGEST_BENCH = 30 * 86_400.0
 MAXIMUM_REASON_BYTES = 1024
@@ -41,23 +44,16 @@ class TargetRpc:
     ) -> targets_pb2.ListTargetsResponse:
         """The targets and their health, a page of them."""
         violations = Violations()
+        few = check_count(request.states, MAXIMUM_FILTER_COUNT, "states", violations)
         states = {
             state
-            for index, wire in enumerate(request.states)
+            for index, wire in enumerate(request.states if few else ())
             if (state := violations.choice(wire, _STATES, f"states[{index}]")) is not None
         }
         size = _page_size(request.page_size, violations)
         after = _after(request.page_token, violations)
         violations.check()
-        found = [
-            status
-            for status in self._directory.targets()
-            if request.provider in ("", status.target.provider)
-            and (not states or not states.isdisjoint(_states_of(status)))
-        ]
-        # Sorted as the targets are: "/" would not do, since a provider's name may hold what comes before it.
-        keys = [f"{status.target.provider}\0{status.target.model}" for status in found]
-        page, token = _page(found, keys, size, after)
+        page, token = _page(self._found(request.provider, states, after), size)
         return targets_pb2.ListTargetsResponse(targets=map(encode_status, page), next_page_token=token)
 
     async def bench_target(
@@ -119,22 +115,37 @@ class TargetRpc:
     ) -> targets_pb2.ListModelsResponse:
         """The names of the configuration, a page of them."""
         violations = Violations()
-        for index, kind in enumerate(request.kinds):
-            violations.choice(kind, _KINDS, f"kinds[{index}]")
+        if check_count(request.kinds, MAXIMUM_FILTER_COUNT, "kinds", violations):
+            for index, kind in enumerate(request.kinds):
+                violations.choice(kind, _KINDS, f"kinds[{index}]")
         size = _page_size(request.page_size, violations)
         after = _after(request.page_token, violations)
         violations.check()
-        found = [
-            model
-            for model in self._directory.models()
-            if not request.kinds or enums.MODEL_KIND[model.definition.kind] in request.kinds
-        ]
-        page, token = _page(found, [model.name for model in found], size, after)
+        definitions = self._directory.catalog.definitions
+        found = (
+            (name, name)
+            for name in self._directory.names()
+            if name > after
+            and (not request.kinds or enums.MODEL_KIND[definitions[name].kind] in request.kinds)
+        )
+        page, token = _page(found, size)
         return targets_pb2.ListModelsResponse(
-            models=map(encode_model, page),
+            models=(encode_model(self._directory.model(name)) for name in page),
             default_model=self._directory.catalog.default_model,
             next_page_token=token,
         )
+
+    def _found(
+        self, provider: str, states: set[TargetState], after: str
+    ) -> Iterator[tuple[str, TargetStatus]]:
+        """The targets that are asked for with their keys, looked at one by one as they are taken."""
+        for target in self._directory.known_targets(provider):
+            # "/" would not do between the two, since a provider's name may hold what comes before it.
+            key = f"{target.provider}\0{target.model}"
+            if key > after:
+                status = self._directory.status(target)
+                if not states or not states.isdisjoint(_states_of(status)):
+                    yield key, status
 
     async def _tell(
         self, provider: str, rpc: Rpc, changes: asyncio.Queue[targets_pb2.TargetChange | None]
@@ -149,9 +160,7 @@ class TargetRpc:
                 await rpc.write(targets_pb2.WatchTargetsResponse(change=change))
 
     def _snapshot(self, provider: str) -> targets_pb2.WatchTargetsResponse:
-        statuses = [
-            status for status in self._directory.targets() if provider in ("", status.target.provider)
-        ]
+        statuses = self._directory.targets(provider)
         snapshot = targets_pb2.TargetSnapshot(
             targets=map(encode_status, statuses), snapshot_time=timestamp(self._directory.now())
         )
@@ -165,56 +174,6 @@ class TargetRpc:
         )
 
 
-def encode_status(status: TargetStatus) -> targets_pb2.TargetStatus:
-    """One target's health."""
-    own = status.own
-    wire = targets_pb2.TargetStatus(
-        target=encode_target(status.target),
-        state=enums.TARGET_STATE[own.state],
-        reason=encodable(own.reason),
-        round_count=own.rounds,
-        consecutive_failure_count=own.failures,
-        benched_by_operator=own.by_operator,
-    )
-    if own.cause is not None:
-        wire.cause = enums.FAILURE_CLASS[own.cause]
-    if own.since:
-        wire.since_time.CopyFrom(timestamp(own.since))
-    if own.state is TargetState.BENCHED:
-        wire.until_time.CopyFrom(timestamp(own.until))
-    if status.provider.state is not TargetState.ACTIVE:
-        wire.provider_hold.CopyFrom(_provider_hold(status))
-    if status.price is not None:
-        price = status.price
-        wire.price.CopyFrom(
-            targets_pb2.TargetPrice(
-                input_nano_usd=price.input_nano_usd,
-                cached_input_nano_usd=price.cached_input_nano_usd,
-                cache_write_nano_usd=price.cache_write_nano_usd,
-                output_nano_usd=price.output_nano_usd,
-            )
-        )
-    return wire
-
-
-def encode_model(model: ModelStatus) -> targets_pb2.ModelEntry:
-    """One name."""
-    definition = targets_pb2.ModelDefinition()
-    if model.definition.kind is ModelKind.ALIAS:
-        definition.alias.spec = model.definition.specs[0]
-    else:
-        definition.chain.models.extend(model.definition.specs)
-    return targets_pb2.ModelEntry(
-        name=model.name,
-        kind=enums.MODEL_KIND[model.definition.kind],
-        definition=definition,
-        targets=map(encode_target, model.targets),
-        source=targets_pb2.MODEL_SOURCE_CONFIGURATION,
-        available_now=model.available,
-        description=model.definition.description,
-    )
-
-
 _STATES = {wire: state for state, wire in enums.TARGET_STATE.items()}
 _KINDS: dict[int, str] = {wire: name for name, wire in targets_pb2.ModelKind.items() if wire}
 
@@ -223,22 +182,6 @@ def _states_of(status: TargetStatus) -> set[TargetState]:
     """A target's own state, and that of its provider's hold if there is one."""
     hold = status.provider.state
     return {status.own.state} if hold is TargetState.ACTIVE else {status.own.state, hold}
-
-
-def _provider_hold(status: TargetStatus) -> targets_pb2.ProviderHold:
-    record = status.provider
-    hold = targets_pb2.ProviderHold(
-        name=status.provider_name,
-        state=enums.TARGET_STATE[record.state],
-        reason=encodable(record.reason),
-        since_time=timestamp(record.since),
-        benched_by_operator=record.by_operator,
-    )
-    if record.cause is not None:
-        hold.cause = enums.FAILURE_CLASS[record.cause]
-    if record.state is TargetState.BENCHED:
-        hold.until_time.CopyFrom(timestamp(record.until))
-    return hold
 
 
 def _target(
@@ -255,11 +198,11 @@ def _page_size(wanted: int, violations: Violations) -> int:
     return wanted or DEFAULT_PAGE_SIZE
 
 
-def _page(found: Sequence[T], keys: Iterable[str], size: int, after: str) -> tuple[list[T], str]:
-    """The entries whose sorted key comes after `after`, and the token of the next page."""
-    rest = [(key, entry) for key, entry in zip(keys, found, strict=True) if key > after]
-    page = rest[:size]
-    following = base64.urlsafe_b64encode(page[-1][0].encode()).decode() if len(rest) > size else ""
+def _page(found: Iterator[tuple[str, T]], size: int) -> tuple[list[T], str]:
+    """The first entries of those that are left, which have their keys, and the token of the next page."""
+    page = list(islice(found, size))
+    is_last = next(found, None) is None
+    following = "" if is_last else base64.urlsafe_b64encode(page[-1][0].encode()).decode()
     return [entry for _, entry in page], following
 
 
