@@ -32,7 +32,7 @@ endef
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-install: $(STAMP) ## Install the locked dependencies and the project into .venv
+install: $(STAMP) build/protos ## Install the locked dependencies and the project into .venv
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -211,7 +211,7 @@ async def run() -> None:
     async with gateway() as address, connect(address) as channel:
         show(f"A gateway listens on {address}, in front of two simulated providers, alpha and beta.\n")
         await tell(channel)
-    show("\nThat was it. Start a gateway of your own with: paceline serve\n")
+    show("\nThat was it. Start a gateway of your own with: .venv/bin/paceline serve\n")
 
 
 def main() -> int:

@@ -72,7 +72,7 @@ def test_a_failed_call_leaves_standard_output_empty(paceline: Paceline) -> None:
         result = paceline("chain", "m", "hello", "--address", address)
     assert (result.code, result.out) == (1, "")
     assert "error: STREAM_BROKEN: the stream broke" in result.err
-    assert "--recovery restart" in result.err
+    assert "--recovery none" in result.err
 
 
 def test_a_failure_as_json_is_an_object_too(paceline: Paceline) -> None:

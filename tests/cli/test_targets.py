@@ -49,8 +49,8 @@ def test_a_row_has_all_that_an_operator_asks(capsys: pytest.CaptureFixture[str])
     price = TargetPrice(input_nano_usd=5 * 10**8, output_nano_usd=15 * 10**8)
     well = TargetStatus(target=WELL, state=TARGET_STATE_ACTIVE, price=price)
     assert rows(capsys, benched(), well) == [
-        ["TARGET", "STATE", "CAUSE", "UNTIL", "ROUNDS", "PRICE"],
-        ["p/sick", "BENCHED", "TRANSIENT", "in", "5.0", "s", "2"],
+        ["TARGET", "STATE", "CAUSE", "UNTIL", "ROUNDS", "PRICE", "REASON"],
+        ["p/sick", "BENCHED", "TRANSIENT", "in", "5.0", "s", "2", "broke"],
         ["p/well", "ACTIVE", "$0.50", "/", "$1.50"],
     ]
 

@@ -299,7 +299,7 @@ async def test_a_departure_during_a_retrys_wait_is_the_end() -> None:
 
 @virtual_time
 async def test_an_adapters_bug_costs_its_attempt_and_leaves_nothing_open() -> None:
-    """A2, C5: what no adapter may raise is an answer that cannot be read, and the next target has its turn."""
+    """A2, C5: what no adapter may raise is an answer that cannot be read; the next target has its turn."""
     world = World({"a/x": Script((*text("half"), Bug(LookupError("a bug")))), "b/y": OTHER})
 
     outcome = await world.stream(transient_retry_count=0)

@@ -24,13 +24,15 @@ from paceline_server.cli.words import DURATION
         'paceline chain demo "What is a paceline?"',
         'paceline chain openai/gpt-4o-mini,groq/llama-3.3-70b "Say hello" --timeout 20s',
         'cat letter.txt | paceline chain demo - --system "Summarise." > summary.txt',
-        "paceline chain demo \"Say hello\" --json | jq -r '.delta.text.text // empty'",
+        "paceline chain demo \"Say hello\" --json | jq 'select(.finished).finished.totalUsage'",
     )
 )
 @click.argument("model")
 @click.argument("prompt")
 @click.option("--system", default="", metavar="TEXT", help="An instruction that stands before the prompt.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="The most tokens that the answer may have.")
+@click.option(
+    "--max-tokens", type=click.IntRange(1, 2**31 - 1), help="The most tokens that the answer may have."
+)
 @click.option(
     "--recovery",
     type=click.Choice(get_args(RecoveryName)),

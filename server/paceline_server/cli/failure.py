@@ -24,7 +24,7 @@ REMEDIES = {
     "NO_HEALTHY_TARGET": "see who is benched, and until when, with: paceline targets",
     "ALL_ATTEMPTS_FAILED": "see how the targets are with: paceline targets",
     "PROVIDER_MISCONFIGURED": "the gateway's operator must correct its key or account at the provider",
-    "STREAM_BROKEN": "with --recovery restart another target starts the answer again",
+    "STREAM_BROKEN": "unless --recovery none was asked for, no other target was left: name more in the chain",
     "STATE_UNAVAILABLE": "the gateway cannot reach its shared state; its log says why",
     "INTERNAL": "give the id of the call to the gateway's operator, whose log says more",
     "UNIMPLEMENTED": "the gateway does not offer this; it may be older than this command",

@@ -15,7 +15,7 @@ from paceline_server.settings.problem import ConfigurationError
 @click.command(
     epilog=epilog(
         "paceline serve",
-        "paceline serve --config paceline.yaml --listen 0.0.0.0:50051",
+        "paceline serve --config paceline.yaml --listen 127.0.0.1:50052",
     )
 )
 @click.option(

@@ -16,7 +16,7 @@ from paceline_server.cli.exits import OK, epilog
 from paceline_server.cli.table import print_table
 from paceline_server.cli.words import relative
 
-HEADINGS = ("TARGET", "STATE", "CAUSE", "UNTIL", "ROUNDS", "PRICE")
+HEADINGS = ("TARGET", "STATE", "CAUSE", "UNTIL", "ROUNDS", "PRICE", "REASON")
 
 
 @click.command(
@@ -33,7 +33,8 @@ def targets(connection: Connection, provider: str, *, watch: bool) -> int:
     """Show the targets and their health.
 
     ROUNDS counts the benches in a row without a success between them. PRICE is in
-    dollars for a million tokens, input / output.
+    dollars for a million tokens, input / output. REASON is the last failure's, or
+    the operator's.
     """
     follow = _watch if watch else _list
     return connection.run(lambda channel: follow(channel, provider, as_json=connection.as_json))
@@ -90,6 +91,7 @@ def _row(status: TargetStatus, now: datetime) -> tuple[str, ...]:
         "" if until is None else relative(until, now),
         str(status.round_count or ""),
         _price(status.price) if status.HasField("price") else "",
+        shown.reason if enum_word(shown, "state") != "ACTIVE" else "",
     )
 
 
