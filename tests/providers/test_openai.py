@@ -78,6 +78,33 @@ async def test_the_key_is_sent_and_shown_nowhere() -> None:
         assert KEY not in repr(provider) + str(caught.value) + repr(caught.value)
 
 
+async def test_configured_headers_are_as_secret_as_the_key() -> None:
+    """S6: what is configured to be sent is repeated in no message, code, reason or name of a model."""
+    headers = {"x-project": "hunter2-project", "proxy-authorization": "Token open-sesame-7"}
+    words = f"hunter2-project with Token open-sesame-7 or open-sesame-7 and {KEY}"
+    error = json.dumps({"error": {"message": words, "code": "hunter2-project"}}).encode()
+    async with connected(answering(error, status=400), headers=headers) as (provider, server):
+        with pytest.raises(AttemptFailure) as caught:
+            await provider.complete(a_request())
+        assert server.requests[0].headers["x-project"] == "hunter2-project"
+        told = repr(provider) + repr(caught.value)
+    answer = await _streamed(_event({"content": "x"}, words, model=words), _DONE, headers=headers)
+    told += answer.ending.provider_reason + answer.ending.served_model
+    assert not [secret for secret in ("hunter2", "open-sesame", KEY) if secret in told]
+    assert answer.ending.finish_reason is FinishReason.OTHER
+
+
+async def test_names_of_reasons_and_models_are_short_and_on_one_line() -> None:
+    """S6: what a provider calls its model or its reason cannot forge or flood a log."""
+    long = "a\n" * 5000
+    ending = (await _streamed(_event({"content": "x"}, long, model=long), _DONE)).ending
+    assert (len(ending.provider_reason), len(ending.served_model)) == (64, 128)
+    assert ending.provider_reason.isprintable()
+    assert ending.served_model.isprintable()
+    ending = (await _streamed(_event({"content": "x"}, "\x00"), _DONE)).ending
+    assert ending.provider_reason == "unprintable"
+
+
 async def test_a_key_may_change_and_have_its_own_header() -> None:
     """S2: keys rotate without a restart; Azure names its header differently."""
     keys = iter(["one", "two"])

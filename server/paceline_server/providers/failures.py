@@ -92,6 +92,10 @@ class FailureClassifier:
         self._secrets = secrets
         self._now = now
 
+    def told(self, text: str, character_count: int) -> str:
+        """A provider's word for something else, fit to be told: redacted, on one line, and cut."""
+        return shortened(redacted(text, self._secrets()), character_count)
+
     def of_response(self, status: int, headers: Mapping[str, str], body: bytes) -> AttemptFailure:
         """The failure that an answer with an error status is."""
         error = error_of_body(body)

@@ -40,7 +40,10 @@ KEPT_PROFILE_COUNT = 1024
 
 
 class OpenAIProvider:
-    """One configured provider of the format; see `Provider` in `base`. Its key is in no repr or message."""
+    """One configured provider of the format; see `Provider` in `base`.
+
+    Its key and the values of its configured headers are in no repr or message.
+    """
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class OpenAIProvider:
             profile_of: Tells what is known of a model.
             settings: The vendor's dialect.
             rules: Failure rules that are tried before the format's own.
-            headers: Sent with each request.
+            headers: Sent with each request; their values are as secret as the key.
             key_header: "api-key" for Azure; in "authorization" the key is a bearer token.
             max_answer_bytes: The largest answer that is read: of a whole one its body, of a streamed one
                 what it says, without the frames around every token.
@@ -87,6 +90,9 @@ class OpenAIProvider:
         self._profile_of = lru_cache(KEPT_PROFILE_COUNT)(profile_of)
         self._writer = RequestWriter(name, settings or OpenAISettings())
         self._classifier = FailureClassifier(OPENAI_FAILURES, configured=rules, secrets=self._secrets)
+        # "Token abc" is told as it is or without its scheme.
+        values = (headers or {}).values()
+        self._header_secrets = tuple({secret for value in values for secret in (value, value.split(" ")[-1])})
         self._key_header = key_header.lower()
         self._max_answer_bytes = max_answer_bytes
         self._max_event_bytes = max_event_bytes
@@ -176,7 +182,7 @@ class OpenAIProvider:
         return (key if isinstance(key, str) else key()).strip()
 
     def _secrets(self) -> tuple[str, ...]:
-        return (self._key(),)
+        return (self._key(), *self._header_secrets)
 
 
 def _endpoint(base_url: str) -> httpx.URL:

@@ -30,6 +30,9 @@ from paceline_server.providers.openai_wire import (
 
 _OK = 200
 _REFUSAL = "refusal"
+_UNPRINTABLE = "unprintable"
+_MAX_REASON_CHARACTERS = 64
+_MAX_MODEL_CHARACTERS = 128
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
@@ -62,7 +65,7 @@ class AnswerReader:
         self._parts = PartAssembler(provider)
         self._classifier = classifier
         self._reason = ""
-        self._model = ""
+        self._model: str | None = None
         self._usage: WireUsage | None = None
         self._held = b""  # an event that ends in half a character, until the next one is here
         self._probability_sum = 0.0
@@ -132,7 +135,7 @@ class AnswerReader:
         return Ending(
             finish_reason,
             provider_reason=_REFUSAL if refused else self._reason,
-            served_model=self._model,
+            served_model=self._model or "",
             usage=None if self._usage is None else usage_of(self._usage),
             confidence=self._confidence(),
         )
@@ -144,8 +147,8 @@ class AnswerReader:
         return following
 
     def _add(self, chunk: Chunk) -> None:
-        if chunk.model and not self._model:
-            self._model = chunk.model
+        if chunk.model and self._model is None:
+            self._model = self._classifier.told(chunk.model, _MAX_MODEL_CHARACTERS)
         usage = chunk.usage
         if usage is None and chunk.x_groq is not None:
             usage = chunk.x_groq.usage
@@ -176,6 +179,9 @@ class AnswerReader:
                 http_status=_OK,
                 provider_code=reason,
             )
+        if reason not in _FINISH_REASONS and reason != self._reason:
+            # Also what redaction leaves nothing of was a finish reason.
+            reason = self._classifier.told(reason, _MAX_REASON_CHARACTERS) or _UNPRINTABLE
         self._reason = reason
 
     def _read_logprobs(self, logprobs: Logprobs) -> None:

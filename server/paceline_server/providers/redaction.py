@@ -32,7 +32,8 @@ _NAMED_KEY = re.compile(r"(api[ _-]?key(?: provided)?\s*[:=]\s*)[^\s,;\"']+", re
 def redacted(message: str, secrets: Iterable[str] = ()) -> str:
     """`message` without control characters, known `secrets` and what looks like one, and cut at 300."""
     text = message[:_MAX_SCANNED_CHARACTERS]
-    for secret in secrets:
+    # The longest first: one may be a part of another.
+    for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _MIN_SECRET_CHARACTERS:
             text = text.replace(secret, _HIDDEN)
     text = _NAMED_KEY.sub(rf"\1{_HIDDEN}", text)
