@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import resource
 import socket
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -135,6 +136,23 @@ async def test_a_refused_connection_cannot_have_been_billed() -> None:
         await _whole(transport, f"http://127.0.0.1:{_free_port()}")
     await transport.aclose()
     assert caught.value.failure_class is FailureClass.TRANSIENT
+    assert not caught.value.reached_provider
+
+
+async def test_a_gateway_without_descriptors_does_not_say_that_the_provider_cannot_be_reached() -> None:
+    """A3: where the process may open no more files, the sentence names the gateway; nobody was billed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with _served(answering(b"hello")) as (transport, server):
+        with socket.socket() as highest:
+            lowest_refused = highest.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_refused, hard))
+        try:
+            with pytest.raises(AttemptFailure) as caught:
+                await _whole(transport, server.url)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert await _whole(transport, server.url) == b"hello"
+    assert "the gateway" in caught.value.message
     assert not caught.value.reached_provider
 
 

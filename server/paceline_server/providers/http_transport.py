@@ -6,6 +6,7 @@ environment only if asked for. Closing means aborting: nothing that is given up 
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Mapping
 from functools import partial
@@ -19,7 +20,7 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from paceline_server.providers.http import ArrivingBody, RequestBody
-from paceline_server.providers.transport_failures import NameNotResolved, TlsFailed
+from paceline_server.providers.transport_failures import NameNotResolved, NoDescriptorLeft, TlsFailed
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds, for name resolution, the connection and TLS together."""
@@ -35,6 +36,7 @@ _READ_BUFFER_BYTES = 64 * 1024
 _MAX_DIRECT_BYTES = 1024 * 1024
 """Larger bodies are sent piece by piece, so that other calls are served in between."""
 
+_NO_DESCRIPTOR_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
 _OUR_HEADERS_ONLY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 _EXCEPTIONS: Mapping[type[Exception], type[httpx.RequestError]] = {
@@ -190,6 +192,8 @@ def _translated(error: Exception) -> httpx.RequestError:
     found = error.__cause__ if isinstance(error, aiohttp.ClientPayloadError) else error
     if not isinstance(found, Exception):
         found = error
+    if isinstance(found, OSError) and found.errno in _NO_DESCRIPTOR_LEFT:
+        return NoDescriptorLeft(type(error).__name__)
     for foreign, ours in _EXCEPTIONS.items():
         if isinstance(found, foreign):
             return ours(type(error).__name__)

@@ -18,6 +18,10 @@ class NameNotResolved(httpx.ConnectError):
     """The host's name has no address."""
 
 
+class NoDescriptorLeft(httpx.ConnectError):
+    """The process, or its machine, has as many files open as it may: no fault of the provider."""
+
+
 class TlsFailed(httpx.ConnectError):
     """There is a connection, but no TLS session on it."""
 
@@ -31,6 +35,10 @@ class _Translation(NamedTuple):
 _NOT_SENT: Sequence[_Translation] = (
     _Translation(httpx.ConnectTimeout, FailureClass.TIMEOUT, "the connection was not made in time"),
     _Translation(httpx.PoolTimeout, FailureClass.TIMEOUT, "no connection became free in time"),
+    # No class penalises nobody for it in words that are true; the sentence at least accuses no provider.
+    _Translation(
+        NoDescriptorLeft, FailureClass.TRANSIENT, "the gateway has no file descriptor left for a connection"
+    ),
     _Translation(NameNotResolved, FailureClass.TRANSIENT, "the provider's name cannot be resolved"),
     _Translation(TlsFailed, FailureClass.TRANSIENT, "no TLS session could be made with the provider"),
     _Translation(httpx.ConnectError, FailureClass.TRANSIENT, "the provider cannot be connected to"),
