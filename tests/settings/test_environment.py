@@ -196,3 +196,21 @@ def test_a_bad_variable_is_named(environ: dict[str, str], said: str) -> None:
     first = problems_of(None, **environ)[0]
     assert first.startswith(said)
     assert "canary" not in first
+
+
+def test_a_name_of_too_many_parts_is_refused_by_its_beginning() -> None:
+    """S5: no setting lies so deep, and each part would cost what all before it cost."""
+    deep, deepest = ("PACELINE__" + "__".join("A" * count) for count in (3000, 16))
+    (said,) = problems_of(None, **{deep: "1"})
+    assert said.startswith(f"{deep[:64]}: the setting's name has more than 16 parts. Remedy: ")
+    (said,) = problems_of(None, **{deepest: "1"})
+    assert said.startswith(f"{deepest}: a: there is no such setting. Remedy: ")
+
+
+@pytest.mark.parametrize("form", ["PACELINE__MODELS__M{}", "PACELINE_PROVIDER_P{}"])
+def test_too_many_variables_are_refused_as_a_whole(form: str) -> None:
+    """S5: none of them is looked at, and they are one problem."""
+    variables = {form.format(number): "simulated/steady" for number in range(1001)}
+    assert problems_of(None, **variables) == [
+        "environment: there are more than 1000 variables with settings. Remedy: write them into a file."
+    ]

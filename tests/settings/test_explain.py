@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paceline_server.settings.load import load
-from paceline_server.settings.problem import ConfigurationError
+from paceline_server.settings.problem import HIDDEN_KEY, ConfigurationError, shown
 from paceline_server.settings.reference import rows
 
 CANARY = "sk-canary-4711"
@@ -80,8 +80,11 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path, setting: st
         "!{} x",
         "https://u:{}@h/",
         "https://h?key={}",
+        "{{{}: 1}}",
+        "{{{}: 1, {}: 2}}",
+        "[{{{}: {{a: 1}}}}]",
     ):
-        said = _said(file, {variable: form.format(CANARY)})
+        said = _said(file, {variable: form.replace("{}", CANARY).format()})
         assert CANARY not in said
 
 
@@ -91,3 +94,24 @@ def _said(file: Path, environ: dict[str, str]) -> str:
     except ConfigurationError as error:
         return f"{error}{error!r}{error.problems}{''.join(traceback.format_exception(error))}"
     return ""
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("levle", "levle"),
+        ("key_file", "key_file"),
+        ("claude-sonnet-4-20250514", "claude-sonnet-4-20250514"),
+        ("gpt-4.1", "'gpt-4.1'"),
+        ("a b", "'a b'"),
+        ("correct horse battery staple", "'correct hors...'"),
+        ("x" * 65, "'xxxxxxxxxxxx...'"),
+        ("sk-1", HIDDEN_KEY),
+        ("Bearer abc", HIDDEN_KEY),
+        ("0123456789abcdef0123456789abcdef", HIDDEN_KEY),
+        ("team/dGhpcyBpcyBub3QgYSBzZWNyZXQ1/x", HIDDEN_KEY),
+    ],
+)
+def test_a_settings_name_is_shown_only_if_it_can_be_one(key: str, text: str) -> None:
+    """S6: a secret that stands where a name belongs is not repeated, and no name is longer than a line."""
+    assert shown(key) == text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -105,6 +106,25 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
         load(tmp_path / name, {})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        SIMULATED + "tls: {certificate_file: pipe, private_key_file: pipe}\n",
+        "providers: {p: {format: openai, base_url: 'http://h', key: {file: pipe}}}\n",
+    ],
+    ids=["the file", "a file of it", "a secret"],
+)
+def test_a_pipe_is_not_waited_for(file: Path, text: str | None) -> None:
+    """S5: only regular files are read; a pipe would wait for whoever writes into it."""
+    pipe = file.with_name("pipe")
+    os.mkfifo(pipe)
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigurationError, match="cannot be read: Not a regular file"):
+        load(pipe if text is None else file, {})
+
+
 def test_a_check_of_names_adds_its_findings_with_their_lines(file: Path) -> None:
     """Names are judged together with the rest, also where other settings are wrong."""
     seen: list[Names] = []
@@ -125,12 +145,19 @@ def test_a_check_of_names_adds_its_findings_with_their_lines(file: Path) -> None
     assert (seen[0].providers, seen[0].default_model) == (frozenset({"simulated"}), "m")
 
 
-def test_names_that_cannot_be_read_are_not_judged(file: Path) -> None:
-    """A name that is defined wrongly is not also told to be unknown."""
+def test_a_name_that_is_defined_wrongly_hides_no_other_mistake(file: Path) -> None:
+    """S5: every error is listed; a wrong name is known all the same, and not told to be unknown too."""
+    seen: list[Names] = []
+
+    def check(names: Names) -> Iterable[Finding]:
+        seen.append(names)
+        return [Finding(("models", "b"), "there is no such provider", "add it")]
+
     file.write_text("models: {a: {chain: []}, b: a}\n" + SIMULATED)
     with pytest.raises(ConfigurationError) as caught:
-        load(file, {}, check=lambda _names: [Finding((), "judged", "never")])
-    assert [problem.path for problem in caught.value.problems] == [("models", "a", "chain")]
+        load(file, {}, check=check)
+    assert {problem.path for problem in caught.value.problems} == {("models", "a", "chain"), ("models", "b")}
+    assert seen[0].models["a"].specs == ()
 
 
 def test_a_document_tells_where_each_setting_is_written(file: Path) -> None:

@@ -18,6 +18,9 @@ from paceline_server.settings.yaml_reader import parse
 
 PROVIDER_PREFIX = "PACELINE_PROVIDER_"
 SETTING_PREFIX = "PACELINE__"
+MAXIMUM_PART_COUNT = 16
+MAXIMUM_VARIABLE_COUNT = 1000
+_LONGEST_SHOWN_VARIABLE = 64
 _KEY = "_KEY"
 _KEY_FILE = "_KEY_FILE"
 _HOW = "write it as openai+https://host/base"
@@ -33,7 +36,12 @@ class Overlay(NamedTuple):
 def apply(document: Document, environ: Mapping[str, str]) -> Overlay:
     """Put the settings of the environment over the document's; `PACELINE__` variables come last."""
     overlay = Overlay([], set())
-    given = {name: value for name, value in sorted(environ.items()) if value.strip()}
+    ours = (name for name in environ if name.startswith((PROVIDER_PREFIX, SETTING_PREFIX)))
+    given = {name: environ[name] for name in sorted(ours) if environ[name].strip()}
+    if len(given) > MAXIMUM_VARIABLE_COUNT:
+        told = f"there are more than {MAXIMUM_VARIABLE_COUNT} variables with settings"
+        overlay.problems.append(Problem(Place("environment"), (), told, "write them into a file"))
+        return overlay
     providers = {
         name.removeprefix(PROVIDER_PREFIX): value
         for name, value in given.items()
@@ -88,8 +96,14 @@ def _twin(variable: str) -> str:
 
 
 def _put_setting(document: Document, overlay: Overlay, variable: str, value: str) -> None:
+    words = variable.removeprefix(SETTING_PREFIX).split("__")
+    if len(words) > MAXIMUM_PART_COUNT:
+        told = f"the setting's name has more than {MAXIMUM_PART_COUNT} parts"
+        place = Place(variable[:_LONGEST_SHOWN_VARIABLE])
+        overlay.problems.append(Problem(place, (), told, "no setting lies so deep; shorten it"))
+        return
     path: SettingPath = ()
-    for word in variable.removeprefix(SETTING_PREFIX).split("__"):
+    for word in words:
         path = (*path, document.key_like(path, word))
     place = Place(variable)
     if "" in path:

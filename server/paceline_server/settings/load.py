@@ -12,16 +12,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from paceline_server.settings import environment
 from paceline_server.settings.document import Document
 from paceline_server.settings.explain import findings
+from paceline_server.settings.files import UnreadableFileError, read_file
 from paceline_server.settings.problem import ConfigurationError, Finding, Place, Problem, SettingPath
-from paceline_server.settings.schema import ModelSettings, Settings, Spec
+from paceline_server.settings.schema import ModelSettings, Settings
 from paceline_server.settings.secret import Surroundings
-from paceline_server.settings.section import Section
-from paceline_server.settings.values import Name
 from paceline_server.settings.yaml_reader import Parsed, parse
 
 MAXIMUM_FILE_BYTES = 2**20
@@ -78,9 +77,7 @@ def load(
     found = [finding for finding in found if not _below(finding.path, unread)]
     if not document.value(("providers",)) and not _below(("providers",), unread):
         found.append(Finding(("providers",), "there is no provider", _ADD_A_PROVIDER))
-    names = _names(document.data)
-    if names is not None:
-        found.extend(check(names))
+    found.extend(check(_names(document.data)))
     problems += [document.problem(finding) for finding in found]
     if problems or settings is None:
         raise ConfigurationError(problems)
@@ -120,32 +117,35 @@ def _validated(document: Document, surroundings: Surroundings) -> tuple[Settings
         return None, findings(error, Settings)
 
 
-def _names(data: Mapping[str, Any]) -> Names | None:
-    """The names of the configuration; None where they cannot be read as a whole."""
+def _names(data: Mapping[str, Any]) -> Names:
+    """The names of the configuration, as far as they can be read: one mistake must not hide the others."""
+    default = data.get("default_model")
+    return Names(
+        frozenset(_mapping(data.get("providers"))),
+        {name: _model(given) for name, given in _mapping(data.get("models")).items()},
+        default if isinstance(default, str) else "",
+    )
+
+
+def _mapping(given: object) -> Mapping[str, object]:
+    return {str(name): value for name, value in given.items()} if isinstance(given, dict) else {}
+
+
+def _model(given: object) -> ModelSettings:
+    """The model; where it is wrong itself, which is told elsewhere, a name that stands for nothing."""
     try:
-        named = _NamesOnly.model_validate({key: data[key] for key in _NamesOnly.model_fields if key in data})
+        return ModelSettings.model_validate(given)
     except ValidationError:
-        return None
-    return Names(frozenset(named.providers), named.models, named.default_model or "")
-
-
-class _NamesOnly(Section):
-    """The part of the settings that names models and providers."""
-
-    default_model: Spec | None = None
-    models: Mapping[Name, ModelSettings] = Field(default_factory=dict)
-    providers: Mapping[Name, Any] = Field(default_factory=dict)
+        return ModelSettings.model_construct(chain=())
 
 
 def _read(path: Path) -> Parsed:
     source = str(path)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAXIMUM_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it has no valid name"
+        content = read_file(path, MAXIMUM_FILE_BYTES + 1)
+    except UnreadableFileError as error:
         return _refused(
-            Place(source), f"the file cannot be read: {reason}", "name a file that the server's user may read"
+            Place(source), f"the file cannot be read: {error}", "name a file that the server's user may read"
         )
     if len(content) > MAXIMUM_FILE_BYTES:
         return _refused(

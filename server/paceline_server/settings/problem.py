@@ -6,8 +6,9 @@ names the place, which shows the value to whoever may read it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 SettingPath = tuple[str | int, ...]
@@ -41,7 +42,8 @@ class Problem:
     """One thing that is wrong; `path` is empty where no single setting is meant."""
 
     place: Place
-    path: SettingPath
+    # Its raw keys may be anything, as `shown` says.
+    path: SettingPath = field(repr=False)
     message: str
     remedy: str
 
@@ -73,9 +75,25 @@ def written(path: SettingPath) -> str:
 
 
 def shown(key: str) -> str:
-    """A key for people: quoted and cut where it is more than a plain word."""
-    plain = key.isprintable() and key and not any(mark in key for mark in " .,:[]'\"")
-    return key if plain and len(key) <= _LONGEST_KEY else repr(key[:_LONGEST_KEY])
+    """A key for people: quoted and cut where it is more than a name; left out where it looks like a secret.
 
+    A secret that stands where a name belongs is a value in the wrong place, too.
+    """
+    if _SECRET.match(key[: 2 * _LONGEST_KEY]):
+        return HIDDEN_KEY
+    if not _NAME.fullmatch(key):
+        return repr(key if len(key) <= _SHOWN_OF_NO_NAME else f"{key[:_SHOWN_OF_NO_NAME]}...")
+    return repr(key) if "." in key else key
+
+
+HIDDEN_KEY = "(a name that looks like a secret)"
 
 _LONGEST_KEY = 64
+_SHOWN_OF_NO_NAME = 12
+_NAME = re.compile(rf"[\w.-]{{1,{_LONGEST_KEY}}}")
+_SECRET = re.compile(
+    # The beginnings that issuers give to their keys, or many characters in a row with digits among them.
+    r"(sk|SK)[-_]|gsk_|xai-|hf_|ghp_|github_pat_|AIza|AKIA|eyJ|Bearer |Basic "
+    r"|.*(?=[A-Za-z+/=]*[0-9])[A-Za-z0-9+/=]{20}",
+    re.DOTALL,
+)

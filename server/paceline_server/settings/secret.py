@@ -16,6 +16,8 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from paceline_server.settings.files import UnreadableFileError, read_file
+
 MASK = "***"
 MAXIMUM_SECRET_BYTES = 64 * 1024
 HOW_TO_GIVE = "name where it is kept: {env: NAME_OF_A_VARIABLE} or {file: /path/to/a/file}"
@@ -101,12 +103,10 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
 
 def _from_file(path: str, folder: Path) -> str:
     try:
-        with (folder / path).open("rb") as file:
-            content = file.read(MAXIMUM_SECRET_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it has no valid name"
+        content = read_file(folder / path, MAXIMUM_SECRET_BYTES + 1)
+    except UnreadableFileError as error:
         raise refusal(
-            f"the file {_file_named(path)} cannot be read: {reason}", "let the server's user read it"
+            f"the file {_file_named(path)} cannot be read: {error}", "let the server's user read it"
         ) from None
     if len(content) > MAXIMUM_SECRET_BYTES:
         raise refusal(f"the file {_file_named(path)} is too large for a secret", "name the right file")

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, ValidationInfo
 
 from paceline_server.completion.attempt import FailureClass
+from paceline_server.settings.files import UnreadableFileError, read_file
 from paceline_server.settings.secret import refusal
 
 LONGEST_DURATION = timedelta(days=365)
@@ -163,11 +164,9 @@ def _header(given: str) -> str:
 def _file(given: str | Path, info: ValidationInfo) -> Path:
     path: Path = info.context.folder / given if info.context else Path(given)
     try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it has no valid name"
-        raise refusal(f"the file cannot be read: {reason}", f"name {READABLE.expected}") from None
+        empty = not read_file(path, 1)
+    except UnreadableFileError as error:
+        raise refusal(f"the file cannot be read: {error}", f"name {READABLE.expected}") from None
     if empty:
         raise refusal("the file is empty", f"name {READABLE.expected}")
     return path
