@@ -69,7 +69,7 @@ class Followed:
         self.health = HealthRegistry(now=self.clock)
         catalog = Catalog(names, frozenset({"p"}))
         self.directory = CountedDirectory(catalog, self.health)
-        self.reporter = HealthReporter(self.servicer, self.directory)
+        self.reporter = HealthReporter(self.servicer, self.directory, ())
 
     def fail(self, target: Target, retry_after: float) -> None:
         """A call fails that benches its target at once."""

@@ -8,7 +8,7 @@ makes the process itself NOT_SERVING.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import grpc
@@ -86,8 +86,9 @@ class HealthRpc(health_pb2_grpc.HealthServicer):
 class HealthReporter:
     """Keeps the health servicer's statuses true."""
 
-    def __init__(self, servicer: HealthRpc, directory: Directory) -> None:
-        """Report on `directory` to `servicer`."""
+    def __init__(self, servicer: HealthRpc, directory: Directory, served: Collection[str]) -> None:
+        """Report on `directory` and on the `served` services to `servicer`."""
+        self._served = served
         self._servicer = servicer
         self._directory = directory
         self._changed = asyncio.Event()
@@ -97,7 +98,8 @@ class HealthReporter:
         """Say that calls are taken, and how the models stand."""
         self._servicer.set(LIVENESS, SERVING)
         for name in self._process_names():
-            self._servicer.set(name, SERVING)
+            # A service that only answers UNIMPLEMENTED must not look as if it could be used.
+            self._servicer.set(name, SERVING if name in ("", *self._served) else NOT_SERVING)
         for name in self._directory.names():
             self._tell_name(name)
 

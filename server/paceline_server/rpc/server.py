@@ -76,11 +76,11 @@ class PacelineServer:
         self._shell = Shell(maximum_deadline=options.maximum_deadline, observer=observer)
         self._server = grpc.aio.server(options=_channel_options(options))
         self._health = HealthRpc()
-        self._reporter = HealthReporter(self._health, directory)
         servicers: Mapping[str, object] = {
             "paceline.v1.ChainService": ChainRpc(assembly),
             "paceline.v1.TargetService": TargetRpc(directory, self._shell),
         }
+        self._reporter = HealthReporter(self._health, directory, servicers.keys())
         self._server.add_generic_rpc_handlers(generic_handlers(servicers, self._shell))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if options.reflection:
