@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -105,25 +104,6 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     """A path that leads nowhere is a problem like any other."""
     with pytest.raises(ConfigurationError, match="the file cannot be read: "):
         load(tmp_path / name, {})
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        None,
-        SIMULATED + "tls: {certificate_file: pipe, private_key_file: pipe}\n",
-        "providers: {p: {format: openai, base_url: 'http://h', key: {file: pipe}}}\n",
-    ],
-    ids=["the file", "a file of it", "a secret"],
-)
-def test_a_pipe_is_not_waited_for(file: Path, text: str | None) -> None:
-    """S5: only regular files are read; a pipe would wait for whoever writes into it."""
-    pipe = file.with_name("pipe")
-    os.mkfifo(pipe)
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(ConfigurationError, match="cannot be read: Not a regular file"):
-        load(pipe if text is None else file, {})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from paceline_server.settings import environment
 from paceline_server.settings.document import Document
 from paceline_server.settings.explain import findings
 from paceline_server.settings.files import UnreadableFileError, read_file
-from paceline_server.settings.files import UnreadableFileError, read_file
 from paceline_server.settings.problem import ConfigurationError, Finding, Place, Problem, SettingPath
 from paceline_server.settings.schema import ModelSettings, Settings
 from paceline_server.settings.secret import Surroundings
