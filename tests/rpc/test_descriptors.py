@@ -121,13 +121,13 @@ async def test_reflection_can_be_switched_off() -> None:
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-BUILT = ("paceline.v1.ChainService", "paceline.v1.TargetService")
+SERVED = ("paceline.v1.ChainService", "paceline.v1.TargetService")
 """A service whose methods only answer UNIMPLEMENTED must not look as if it could be used."""
 
 NAMES = {
     "": SERVING,
     "liveness": SERVING,
-    **{name: SERVING if name in BUILT else NOT_SERVING for name in SERVICES},
+    **{name: SERVING if name in SERVED else NOT_SERVING for name in SERVICES},
     "model/pair": SERVING,
 }
 
