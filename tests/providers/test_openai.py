@@ -396,6 +396,20 @@ async def test_an_endless_document_is_refused_at_the_bound() -> None:
     assert "larger" in failure.message
 
 
+async def test_white_space_before_the_first_event_is_nothing() -> None:
+    """A2: what a server sends to keep a queued request alive is neither kept nor read line by line."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        for _ in range(20):
+            await exchange.chunks(b" " * 500)
+        await exchange.chunks(b"\n" + _event({"content": "x"}) + _FINISHED + _DONE)
+        await exchange.end()
+
+    async with connected(script, max_event_bytes=1000) as (provider, _):
+        assert (await streamed(provider)).parts == (Part(Text("x")),)
+
+
 @pytest.mark.parametrize("status", [401, 429, 503])
 async def test_an_error_without_its_explanation_is_classed_by_status_and_headers(status: int) -> None:
     """A3: a provider that never ends the body of its error fails the attempt, and does not hang it."""

@@ -134,8 +134,10 @@ class OpenAIStream:
             return
         if not self._started:
             start = chunk.lstrip()[:1]
-            self._started = bool(start)
-            if start and start in _DOCUMENT_STARTS:
+            if not start:
+                return  # blank lines before the first event, which would be read one by one for nothing
+            self._started = True
+            if start in _DOCUMENT_STARTS:
                 self._document = []
         if self._document is not None:
             self._size += len(chunk)
