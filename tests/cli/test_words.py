@@ -21,17 +21,31 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         ("10m", timedelta(minutes=10)),
         ("2h", timedelta(hours=2)),
         ("30d", timedelta(days=30)),
+        ("10 m", timedelta(minutes=10)),
     ],
 )
 def test_durations_are_read(text: str, duration: timedelta) -> None:
-    """A number and a unit are a duration; a number alone is seconds."""
+    """A number and a unit are a duration, as in the configuration; a number alone is seconds."""
     assert DURATION.convert(text, None, None) == duration
 
 
-@pytest.mark.parametrize("text", ["", "0s", "-1s", "soon", "1w", "1e9", "10 m"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    """Nothing is guessed."""
-    with pytest.raises(click.BadParameter, match="is not a duration"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "this is not a duration"),
+        ("soon", "this is not a duration"),
+        ("-1s", "this is not a duration"),
+        ("1w", "this is not a duration"),
+        ("10min", "this is not a duration"),
+        ("1e9", "this is not a duration"),
+        ("366d", "the duration is out of range; write one from 0s to 365d"),
+        ("0s", "the duration must be longer than 0"),
+        ("0", "the duration must be longer than 0"),
+    ],
+)
+def test_what_is_no_duration_is_refused(text: str, said: str) -> None:
+    """Nothing is guessed, and the command line takes what the configuration takes."""
+    with pytest.raises(click.BadParameter, match=said):
         DURATION.convert(text, None, None)
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-_UNITS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|min|m|h|d|)")
+from paceline_server.settings.durations import EXPECTED, NotADurationError, parse_duration
+
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 class DurationType(click.ParamType[timedelta]):
-    """A duration: a number with ms, s, m, h or d; a bare number is seconds."""
+    """A duration as the configuration has them, but longer than 0; a number alone is seconds."""
 
     name = "duration"
 
@@ -24,13 +25,14 @@ class DurationType(click.ParamType[timedelta]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """Read one."""
-        if isinstance(value, timedelta):
-            return value
-        parts = _DURATION.fullmatch(value)
-        seconds = float(parts[1]) * _UNITS[parts[2]] if parts else 0.0
-        if seconds <= 0:
-            self.fail(f"{value!r} is not a duration such as 500ms, 30s, 10m, 2h or 1d", param, ctx)
-        return timedelta(seconds=seconds)
+        try:
+            # Whatever comes as a number in YAML comes as its text here.
+            duration = parse_duration(float(value) if _NUMBER.fullmatch(str(value)) else value)
+        except NotADurationError as error:
+            self.fail(f"{value!r}: {error.message}; {error.remedy}", param, ctx)
+        if not duration:
+            self.fail(f"{value!r}: the duration must be longer than 0; write {EXPECTED}", param, ctx)
+        return duration
 
 
 DURATION = DurationType()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, Strict, model_serializer, model_validator
 
 from paceline_server.completion.attempt import FailureClass
+from paceline_server.settings.durations import write_duration
 from paceline_server.settings.secret import refusal
 from paceline_server.settings.section import Choice, Section
 from paceline_server.settings.targets import TargetFacts
@@ -26,7 +27,6 @@ from paceline_server.settings.values import (
     PositiveDuration,
     Share,
     Text,
-    write_duration,
 )
 
 LongText = Annotated[str, Kind("text", "a text, in quotes if it looks like a number"), Strict()]

@@ -5,7 +5,6 @@ A kind's `expected` is the remedy for a value of the wrong type, so it shows an 
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,12 +15,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, ValidationInfo
 
 from paceline_server.completion.attempt import FailureClass
+from paceline_server.settings.durations import EXPECTED as EXPECTED_DURATION
+from paceline_server.settings.durations import NotADurationError, parse_duration, write_duration
 from paceline_server.settings.files import UnreadableFileError, read_file
 from paceline_server.settings.secret import refusal
 
-LONGEST_DURATION = timedelta(days=365)
-_SECONDS_PER_UNIT = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?(ms|s|m|h)")
 _BYTES_PER_UNIT = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -41,7 +39,7 @@ class Kind:
     expected: str
 
 
-DURATION = Kind("duration", "a duration such as 250ms, 30s, 5m or 1h, or a number of seconds")
+DURATION = Kind("duration", EXPECTED_DURATION)
 SIZE = Kind("size", "a size such as 64KiB or 16MiB, or a number of bytes")
 NAME = Kind("name", "letters, digits, '.', '_' and '-', starting with a letter or digit, as in my-model")
 LISTEN = Kind("address", "an address such as 127.0.0.1:50051, [::1]:50051 or unix:/run/paceline.sock")
@@ -52,32 +50,12 @@ HEADER = Kind("header name", "the name of an HTTP header, as in X-Team")
 READABLE = Kind("file", "the path of a file that the server's user may read")
 
 
-def parse_duration(given: object) -> timedelta:
+def read_duration(given: object) -> timedelta:
     """Read a duration in one of its forms."""
-    if isinstance(given, timedelta):
-        return given
-    seconds = math.nan
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        seconds = given
-    elif isinstance(given, str) and (parts := _DURATION.fullmatch(given)):
-        seconds = float(parts[1]) * _SECONDS_PER_UNIT[parts[2]]
-    if math.isnan(seconds):
-        raise refusal("this is not a duration", f"write {DURATION.expected}")
-    if not 0 <= seconds <= LONGEST_DURATION.total_seconds():
-        raise refusal("the duration is out of range", "write one from 0s to 8760h")
-    return timedelta(seconds=seconds)
-
-
-def write_duration(duration: timedelta) -> str:
-    """The shortest exact form."""
-    if duration % timedelta(seconds=1):
-        milliseconds, microseconds = divmod(duration // timedelta(microseconds=1), 1000)
-        return f"{milliseconds}.{microseconds:03}ms" if microseconds else f"{milliseconds}ms"
-    seconds = duration // timedelta(seconds=1)
-    for unit, size in (("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    try:
+        return parse_duration(given)
+    except NotADurationError as error:
+        raise refusal(error.message, error.remedy) from None
 
 
 def parse_size(given: object) -> int:
@@ -173,7 +151,7 @@ def _file(given: str | Path, info: ValidationInfo) -> Path:
 
 
 Duration = Annotated[
-    timedelta, DURATION, BeforeValidator(parse_duration), PlainSerializer(write_duration, return_type=str)
+    timedelta, DURATION, BeforeValidator(read_duration), PlainSerializer(write_duration, return_type=str)
 ]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Size = Annotated[
