@@ -92,13 +92,14 @@ def test_a_signal_ends_the_gateway_well(config: Path, number: signal.Signals) ->
 
 
 def test_a_bad_configuration_is_refused(paceline: Paceline, tmp_path: Path) -> None:
-    """Every problem is a line on standard error, and nothing is started."""
+    """Every problem is a line on standard error, as the check has them, and nothing is started."""
     file = tmp_path / "paceline.yaml"
     file.write_text("listen: nowhere\nunknown: 1\n")
     result = paceline("serve", "--config", str(file))
     assert (result.code, result.out) == (2, "")
-    assert len(result.err.splitlines()) == 3
+    assert len(result.err.splitlines()) == 4
     assert f"{file}:1" in result.err
+    assert result.err == paceline("config", "check", str(file)).err
 
 
 def test_a_taken_address_is_told(config: Path) -> None:

@@ -12,6 +12,7 @@ import click
 
 from paceline_server import app
 from paceline_server.cli.exits import OK, UNUSABLE, epilog
+from paceline_server.cli.problems import print_problems
 from paceline_server.settings.problem import ConfigurationError, Problem, written
 from paceline_server.settings.schema import redacted
 
@@ -54,10 +55,7 @@ def _show_problems(problems: tuple[Problem, ...], *, as_json: bool) -> None:
         found = [_as_data(problem) for problem in problems]
         click.echo(json.dumps({"valid": False, "problems": found}, ensure_ascii=False))
         return
-    for problem in problems:
-        click.echo(str(problem), err=True)
-    count = len(problems)
-    click.echo(f"{count} problem{'' if count == 1 else 's'}; nothing was started", err=True)
+    print_problems(problems)
 
 
 def _as_data(problem: Problem) -> dict[str, Any]:

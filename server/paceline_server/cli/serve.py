@@ -9,6 +9,7 @@ import click
 
 from paceline_server import app
 from paceline_server.cli.exits import UNUSABLE, epilog
+from paceline_server.cli.problems import print_problems
 from paceline_server.settings.problem import ConfigurationError
 
 
@@ -40,8 +41,7 @@ def serve(config: Path | None, listen: str | None) -> int:
     try:
         return app.serve(config, listen, os.environ)
     except ConfigurationError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
+        print_problems(error.problems)
     except OSError as error:
         click.echo(f"error: {error}", err=True)
     return UNUSABLE
