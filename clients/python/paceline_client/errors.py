@@ -10,7 +10,7 @@ Reads the details that the gateway puts into a status; decides nothing about the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -126,15 +126,13 @@ def _details(raw: str | bytes | None) -> list[Message]:
     if not isinstance(raw, bytes):
         return []
     found: list[Message] = []
-    try:
+    # What was read before a broken one still helps.
+    with suppress(DecodeError):
         for packed in status_pb2.Status.FromString(raw).details:
             for kind in _KINDS:
                 detail = kind()
                 if packed.Unpack(detail):
                     found.append(detail)
-    except DecodeError:
-        # What was read before the broken one still helps.
-        pass
     return found
 
 

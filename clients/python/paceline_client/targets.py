@@ -5,6 +5,7 @@ Follows page tokens, so that lists come whole. Raises the typed errors of `error
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -41,14 +42,12 @@ async def list_targets(channel: Channel, *, provider: str = "") -> ListTargetsRe
         CallFailed: They cannot be listed.
     """
     stub = TargetServiceStub(channel)
-    whole = ListTargetsResponse()
-    with typed_errors():
-        while True:
-            request = ListTargetsRequest(provider=provider, page_token=whole.next_page_token)
-            page = await stub.ListTargets(request, timeout=TIMEOUT_SECONDS)
-            _append(whole, page)
-            if not page.next_page_token:
-                return whole
+    return await _all_pages(
+        ListTargetsResponse(),
+        lambda token: stub.ListTargets(
+            ListTargetsRequest(provider=provider, page_token=token), timeout=TIMEOUT_SECONDS
+        ),
+    )
 
 
 def watch_targets(channel: Channel, *, provider: str = "") -> ResponseStream[WatchTargetsResponse]:
@@ -89,20 +88,22 @@ async def list_models(channel: Channel) -> ListModelsResponse:
         CallFailed: They cannot be listed.
     """
     stub = TargetServiceStub(channel)
-    whole = ListModelsResponse()
+    return await _all_pages(
+        ListModelsResponse(),
+        lambda token: stub.ListModels(ListModelsRequest(page_token=token), timeout=TIMEOUT_SECONDS),
+    )
+
+
+async def _all_pages(whole: P, ask: Callable[[str], Awaitable[P]]) -> P:
+    """Every page in `whole`; `ask` gives the page of a token."""
     with typed_errors():
         while True:
-            request = ListModelsRequest(page_token=whole.next_page_token)
-            page = await stub.ListModels(request, timeout=TIMEOUT_SECONDS)
-            _append(whole, page)
+            page = await ask(whole.next_page_token)
+            # Merging would keep the token of the page before where the last one has none.
+            whole.ClearField("next_page_token")
+            whole.MergeFrom(page)
             if not page.next_page_token:
                 return whole
-
-
-def _append(whole: P, page: P) -> None:
-    # Merging would keep the token of the page before where the last one has none.
-    whole.ClearField("next_page_token")
-    whole.MergeFrom(page)
 
 
 def _duration(duration: timedelta | None) -> Duration | None:
