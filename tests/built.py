@@ -49,12 +49,13 @@ async def built(
     folder: Path,
     configuration: str,
     *,
+    listen: str = "127.0.0.1:0",
     environ: Mapping[str, str] | None = None,
     credentials: grpc.ChannelCredentials | None = None,
 ) -> AsyncIterator[Built]:
     """A gateway of `configuration`, whose clients speak TLS if there are credentials."""
     path = folder / "paceline.yaml"
-    path.write_text("listen: 127.0.0.1:0\n" + configuration, encoding="utf-8")
+    path.write_text(f"listen: {listen}\n{configuration}", encoding="utf-8")
     gateway = build(load_checked(path, environ or {}).settings)
     address = await gateway.server.start()
     own = [("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", "localhost")]

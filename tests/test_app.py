@@ -42,6 +42,13 @@ def write_certificates(folder: Path) -> bytes:
     return certificate
 
 
+async def test_the_address_is_the_configured_one(tmp_path: Path) -> None:
+    """listen: the file says where calls are taken."""
+    async with built(tmp_path, SIMULATED, listen="localhost:0") as gate:
+        assert gate.address.startswith("localhost:")
+        await gate.chain.Chain(ask("test/well"))
+
+
 async def test_the_certificate_is_used(tmp_path: Path) -> None:
     """tls: with a certificate the listener speaks TLS, and nothing else."""
     certificate = write_certificates(tmp_path)

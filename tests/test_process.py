@@ -211,3 +211,9 @@ async def test_the_environment_of_a_process_has_the_last_word(tmp_path: Path) ->
     async with serving(tmp_path, SIMULATED, PACELINE__DEFAULT_MODEL="test/well") as gateway:
         response = await gateway.chain.Chain(ask(""))
         assert response.completion.target.model == "well"
+
+
+async def test_the_command_line_is_laid_over_the_file(tmp_path: Path) -> None:
+    """--listen: it wins over the file's address."""
+    async with serving(tmp_path, "listen: localhost:0\n" + SIMULATED) as gateway:
+        assert gateway.address.startswith("127.0.0.1:")
