@@ -122,7 +122,7 @@ class OpenAISettings(Section):
     quota_identity: Name | None = Field(
         default=None, description="Providers with the same one share a quota, so they are benched together."
     )
-    max_answer_size: Size = Field(default=16 * 2**20, description="A larger answer is a failed attempt.")
+    max_answer_size: Size = Field(default=16 * 2**20, description="A larger answer is a failed attempt; of a stream its content counts.")
     classify: tuple[ClassifyRule, ...] = Field(
         default=(), description="Tried before the built-in classification."
     )
