@@ -122,7 +122,10 @@ class OpenAISettings(Section):
     quota_identity: Name | None = Field(
         default=None, description="Providers with the same one share a quota, so they are benched together."
     )
-    max_answer_size: Size = Field(default=16 * 2**20, description="A larger answer is a failed attempt; of a stream its content counts.")
+    max_answer_size: Size = Field(
+        default=16 * 2**20,
+        description="A larger answer is a failed attempt; a stream is measured by its content.",
+    )
     classify: tuple[ClassifyRule, ...] = Field(
         default=(), description="Tried before the built-in classification."
     )
