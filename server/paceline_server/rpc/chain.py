@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from paceline.v1 import chain_pb2, completion_pb2
 from paceline_server.completion.answer import Completion
@@ -34,8 +35,8 @@ class ChainRpc:
         """Answer as the model writes."""
         call, model = self._open(request, rpc)
 
-        async def sink(event: CallEvent) -> None:
-            await rpc.write(encode_event(event))
+        def sink(event: CallEvent) -> Awaitable[None]:
+            return rpc.write(encode_event(event))
 
         started = completion_pb2.Started(call_id=call.call_id)
         if not await _written(rpc, chain_pb2.StreamChainResponse(started=started)):

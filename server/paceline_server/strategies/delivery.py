@@ -6,6 +6,8 @@ delivered output before another attempt's first word. Deciding who tries next is
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from paceline_server.completion.attempt import (
     AttemptEnded,
     AttemptOutcome,
@@ -53,16 +55,18 @@ class Delivery:
         """Roughly how many tokens the present attempt has brought."""
         return estimate_token_count(self._seen_character_count)
 
-    async def __call__(self, event: CallEvent) -> None:
+    def __call__(self, event: CallEvent) -> Awaitable[None]:
         """Take the next event."""
-        if isinstance(event, Delta):
-            self._seen_character_count += character_count(event.kind)
-            if self._held_back is None:
-                self.delivered = True
-                await self._sink(event)
-            else:
-                await self._hold(event)
-            return
+        if not isinstance(event, Delta):
+            return self._take(event)
+        self._seen_character_count += character_count(event.kind)
+        if self._held_back is not None:
+            return self._hold(event)
+        # Every token comes by here, so the sink's own coroutine is handed on instead of being waited for.
+        self.delivered = True
+        return self._sink(event)
+
+    async def _take(self, event: AttemptStarted | AttemptEnded | OutputDiscarded) -> None:
         if isinstance(event, AttemptStarted):
             await self._start_over()
             self._source_index = event.attempt.index

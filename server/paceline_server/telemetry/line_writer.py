@@ -14,6 +14,9 @@ from collections.abc import Callable
 MAXIMUM_QUEUED_LINES = 10_000
 """About 3 MB: some seconds of a busy service."""
 
+GATHERING_TIME = 0.02
+"""Seconds that a first line waits for others, so that they are written together."""
+
 BLOCKED_PAUSE = 0.05
 """Seconds before a pipe that takes nothing is tried again."""
 
@@ -62,6 +65,9 @@ class LineWriter:
         """All lines that wait, at least one, and whether more may come."""
         lines: list[bytes] = []
         line = self._lines.get()
+        if not self._closing:
+            # Waking for each line would take the interpreter from the calls that often.
+            time.sleep(GATHERING_TIME)
         while line is not None:
             lines.append(line)
             if self._lines.empty():
