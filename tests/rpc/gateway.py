@@ -134,8 +134,15 @@ class Gate:
         return chain_pb2_grpc.ChainServiceStub(channel)
 
     def connect(self) -> grpc.aio.Channel:
-        """A channel of its own, with a connection of its own; closed with the gateway."""
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+        """A channel of its own, with a connection of its own; closed with the gateway.
+
+        Its window is fixed: grown by gRPC's own measure of the line, it would take megabytes unread.
+        """
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.http2.bdp_probe", 0),
+        ]
         channel = grpc.aio.insecure_channel(self.address, options)
         self.started.append(channel)
         return channel

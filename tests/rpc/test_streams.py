@@ -195,7 +195,7 @@ async def test_a_slow_reader_holds_back_its_provider_and_no_other() -> None:
     """S3: a slow reader slows its own stream only; what waits for it is bounded, and nothing is lost."""
     flood = Flood(DELTA_COUNT, DELTA_LENGTH)
     async with gateway(providers=[flood]) as gate:
-        slow = gate.chain.StreamChain(ask())
+        slow = gate.chain_over(gate.connect()).StreamChain(ask())
         await slow.read()
         quick = await read_stream(gate.chain_over(gate.connect()).StreamChain(ask()))
         assert quick.kinds()[-1] == "finished"
