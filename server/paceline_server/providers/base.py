@@ -69,7 +69,20 @@ class AnswerStream(Protocol):
         ...
 
 
-__all__ = ["Answer", "AnswerStream", "Profile", "Provider", "ProviderRequest"]
+class PromptFitter(Protocol):
+    """Makes a prompt one that a certain target can take (rule A8)."""
+
+    async def fitted(self, prompt: Prompt, provider: str, profile: Profile) -> Prompt:
+        """`prompt` for a target of `provider`; the same object if it fits as it is.
+
+        Raises:
+            AttemptFailure: UNSUPPORTED for a misfit, which another target may take; INVALID_REQUEST for
+                a file that is damaged, which none will.
+        """
+        ...
+
+
+__all__ = ["Answer", "AnswerStream", "Profile", "PromptFitter", "Provider", "ProviderRequest"]
 
 
 class Provider(Protocol):
