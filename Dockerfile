@@ -1,9 +1,11 @@
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY requirements.lock requirements-runtime.lock ./
+# RUNTIME_LOCK=requirements-native.lock adds what the native listener needs.
+ARG RUNTIME_LOCK=requirements-runtime.lock
+COPY requirements.lock requirements-runtime.lock requirements-native.lock ./
 # Two environments: one that can build the wheel, one that goes into the image. Both only take locked bytes.
 RUN python -m venv /build && /build/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
-RUN python -m venv /app && /app/bin/pip install --no-cache-dir --require-hashes -r requirements-runtime.lock
+RUN python -m venv /app && /app/bin/pip install --no-cache-dir --require-hashes -r $RUNTIME_LOCK
 COPY pyproject.toml LICENSE README.md ./
 COPY server server
 COPY generated/python generated/python

@@ -94,6 +94,7 @@ lock: ## Remake the lock files; UV_ARGS=--upgrade takes the newest versions
 	build/uv/bin/python -m pip install --disable-pip-version-check --quiet uv
 	$(UV_COMPILE) --group dev -o requirements.lock
 	$(UV_COMPILE) --constraints requirements.lock -o requirements-runtime.lock
+	$(UV_COMPILE) --constraints requirements.lock --extra native -o requirements-native.lock
 
 clean: ## Remove .venv, build and every cache
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
