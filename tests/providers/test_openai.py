@@ -22,7 +22,7 @@ from paceline_server.providers.base import Answer
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.http_transport import AiohttpTransport
 from paceline_server.providers.openai import OpenAIProvider
-from paceline_server.providers.openai_answer import AnswerReader
+from paceline_server.providers.openai_answer import OpenAIReader
 from paceline_server.providers.openai_failures import OPENAI_FAILURES
 from paceline_server.providers.profile import Profile
 from paceline_server.providers.sse import SseDecoder
@@ -59,11 +59,11 @@ async def _completed(document: dict[str, Any]) -> Answer:
 
 def _read(stream: bytes) -> Answer:
     """The answer that a stream of bytes is, without a network."""
-    reader = AnswerReader("acme", FailureClassifier(OPENAI_FAILURES))
+    reader = OpenAIReader("acme", FailureClassifier(OPENAI_FAILURES))
     decoder = SseDecoder()
     for data, name in [*decoder.feed(stream), *decoder.end()]:
-        if data != b"[DONE]":
-            reader.read(data, is_error=name == b"error")
+        if reader.read_event(data, name):
+            break
     reader.finish()
     return Answer(fold(reader.take()), reader.ending())
 
@@ -661,8 +661,8 @@ def test_a_mutated_recording_is_an_answer_or_a_failure(stream: bytes, data: st.D
 @given(st.binary(max_size=300))
 def test_random_bytes_are_a_failure(noise: bytes) -> None:
     """A2: noise is neither an answer nor a crash, as an event or as a document."""
-    reader = AnswerReader("acme", FailureClassifier(OPENAI_FAILURES))
+    reader = OpenAIReader("acme", FailureClassifier(OPENAI_FAILURES))
     with pytest.raises(AttemptFailure):
-        reader.read(noise, whole=True)
+        reader.read_document(noise)
     with pytest.raises(AttemptFailure):
         _read(b"data: " + noise)

@@ -28,6 +28,7 @@ from paceline_server.providers.openai_wire import (
     decode_chunk,
 )
 
+_DONE = b"[DONE]"
 _OK = 200
 _REFUSAL = "refusal"
 _UNPRINTABLE = "unprintable"
@@ -58,8 +59,8 @@ _FAILED_REASONS: Mapping[str, FailureClass] = {
 """Finish reasons with which a provider says that the answer is not whole."""
 
 
-class AnswerReader:
-    """Reads the chunks of one answer, or the one document of a whole answer."""
+class OpenAIReader:
+    """Reads the chunks of one answer, or the one document of a whole answer; see `AnswerReader`."""
 
     def __init__(self, provider: str, classifier: FailureClassifier) -> None:
         self._parts = PartAssembler(provider)
@@ -76,16 +77,26 @@ class AnswerReader:
         """Whether the terminal marker, a finish reason, was seen."""
         return bool(self._reason)
 
-    def read(self, data: bytes, *, is_error: bool = False, whole: bool = False) -> None:
-        """Take the data of one event of a stream or, if `whole`, an answer that is one document.
-
-        Args:
-            data: White space that kept the connection alive may stand before a document.
-            is_error: The stream calls the event an error, whatever its data are.
+    def read_event(self, data: bytes, name: bytes) -> bool:
+        """Take one event of a stream; returns whether it was the last one.
 
         Raises:
-            AttemptFailure: The data tell an error, or are no chunk, or no answer.
+            AttemptFailure: The data tell an error, or are no chunk.
         """
+        if data == _DONE:
+            return True
+        self._read(data, is_error=name == b"error")
+        return False
+
+    def read_document(self, data: bytes) -> None:
+        """Take an answer that is one document.
+
+        Raises:
+            AttemptFailure: The data tell an error, or are no answer.
+        """
+        self._read(data, whole=True)
+
+    def _read(self, data: bytes, *, is_error: bool = False, whole: bool = False) -> None:
         if self._held:
             data = self._release(data)
         try:
@@ -95,7 +106,7 @@ class AnswerReader:
             if whole_characters == data:
                 raise self._not_a_chunk(data, is_error=is_error) from error
             if whole or is_error or not ends_in_half(data):
-                self.read(whole_characters, is_error=is_error, whole=whole)
+                self._read(whole_characters, is_error=is_error, whole=whole)
             else:
                 self._held = data
             return
@@ -113,7 +124,7 @@ class AnswerReader:
         """Complete the parts, after which `take` gives the last deltas and `ending` the end.
 
         Raises:
-            AttemptFailure: As in `read`.
+            AttemptFailure: As in `read_event`.
         """
         if self._held:
             self._release(b"")
@@ -143,7 +154,7 @@ class AnswerReader:
     def _release(self, following: bytes) -> bytes:
         held, following = rejoined(self._held, following)
         self._held = b""
-        self.read(held)
+        self._read(held)
         return following
 
     def _add(self, chunk: Chunk) -> None:

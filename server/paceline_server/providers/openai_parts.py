@@ -1,6 +1,5 @@
 """Putting the pieces of chat-completions messages together: wire messages in, merged deltas out.
 
-All that was read at once is joined once, so that a token costs its decoding and one list append.
 Streamed and whole answers go the same way. How an answer ended is not decided here.
 """
 
@@ -10,17 +9,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import ProviderSignature
-from paceline_server.completion.deltas import (
-    Delta,
-    DeltaKind,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    merge_adjacent,
-)
-from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.deltas import ReasoningDelta, TextDelta, ToolCallDelta
+from paceline_server.providers.delta_runs import DeltaRuns
 from paceline_server.providers.openai_wire import (
     ContentItem,
     Function,
@@ -29,11 +20,7 @@ from paceline_server.providers.openai_wire import (
     ToolCallFragment,
 )
 
-MAX_PART_COUNT = 1024
-"""An answer of more parts is built to keep its readers busy."""
-
 _REASONING = "reasoning"
-_OK = 200
 _FUNCTION_CALL = -1
 """The index of the one call of the legacy format."""
 
@@ -51,40 +38,23 @@ class _Call:
     name: str = ""
 
 
-class PartAssembler:
-    """Collects the messages of one answer. Parts are numbered as they first appear.
+class PartAssembler(DeltaRuns):
+    """Collects the messages of one answer.
 
     Whatever adds to it raises AttemptFailure, of class MALFORMED_RESPONSE, where there are too many parts.
     """
 
-    __slots__ = (
-        "_call_of_index",
-        "_calls",
-        "_deltas",
-        "_part_of",
-        "_provider",
-        "_run",
-        "_run_kind",
-        "_run_part",
-        "_text_part",
-        "part_count",
-        "refused",
-    )
+    __slots__ = ("_call_of_index", "_calls", "_part_of", "_provider", "_text_part", "refused")
 
     def __init__(self, provider: str) -> None:
         """Make one; `provider` is named in signatures."""
-        self.part_count = 0
+        super().__init__()
         self.refused = False
         self._provider = provider
         self._part_of: dict[str, int] = {}
         self._text_part = _NOT_YET
         self._calls: list[_Call] = []
         self._call_of_index: dict[int, _Call] = {}
-        self._deltas: list[Delta] = []
-        # The run: neighbouring pieces of one part, which become one delta.
-        self._run: list[str] = []
-        self._run_part = -1
-        self._run_kind: type[TextDelta | ReasoningDelta | ToolCallDelta] = TextDelta
 
     def add(self, message: Message) -> None:
         """Take a message, or a piece of one."""
@@ -92,7 +62,7 @@ class PartAssembler:
             for detail in message.reasoning_details:
                 self._add_detail(detail)
         elif thought := message.reasoning_content or message.reasoning:
-            self._extend(self._part(_REASONING), ReasoningDelta, thought)
+            self.extend(self._part(_REASONING), ReasoningDelta, thought)
 
         content = message.content
         if content and self._run_part == self._text_part and isinstance(content, str):
@@ -109,67 +79,23 @@ class PartAssembler:
         if message.function_call is not None:
             self._add_call(ToolCallFragment(_FUNCTION_CALL, None, message.function_call))
 
-    def take(self) -> list[Delta]:
-        """The deltas of what was added since the last time, neighbours merged."""
-        self._end_run()
-        deltas, self._deltas = self._deltas, []
-        return merge_adjacent(deltas)
-
     def finish(self) -> None:
         """Give an id to the calls that came without one, so that a result can name its call."""
         for call in self._calls:
             if not call.id:
                 call.id = f"call_{call.part_index}"
-                self._put(call.part_index, ToolCallDelta(id=call.id))
+                self.put(call.part_index, ToolCallDelta(id=call.id))
 
     def _part(self, key: str) -> int:
         part = self._part_of.get(key)
         if part is None:
-            part = self._part_of[key] = self._new_part()
-        return part
-
-    def _new_part(self) -> int:
-        part = self.part_count
-        if part == MAX_PART_COUNT:
-            raise AttemptFailure(
-                FailureClass.MALFORMED_RESPONSE,
-                f"the answer has more than {MAX_PART_COUNT} parts",
-                http_status=_OK,
-            )
-        self.part_count += 1
+            part = self._part_of[key] = self.new_part()
         return part
 
     def _extend_text(self, text: str) -> None:
         if self._text_part == _NOT_YET:
-            self._text_part = self._new_part()
-        self._extend(self._text_part, TextDelta, text)
-
-    def _extend(self, part: int, kind: type[TextDelta | ReasoningDelta | ToolCallDelta], text: str) -> None:
-        if part != self._run_part:
-            self._end_run()
-            self._run_part = part
-            self._run_kind = kind
-        self._run.append(text)
-
-    def _end_run(self) -> None:
-        if not self._run:
-            self._run_part = -1
-            return
-        text = "".join(self._run)
-        self._run.clear()
-        kind: DeltaKind
-        if self._run_kind is ToolCallDelta:
-            kind = ToolCallDelta(arguments_json_fragment=text)
-        elif self._run_kind is ReasoningDelta:
-            kind = ReasoningDelta(text)
-        else:
-            kind = TextDelta(text)
-        self._deltas.append(Delta(self._run_part, kind))
-        self._run_part = -1
-
-    def _put(self, part: int, kind: DeltaKind, signature: ProviderSignature | None = None) -> None:
-        self._end_run()
-        self._deltas.append(Delta(part, kind, signature))
+            self._text_part = self.new_part()
+        self.extend(self._text_part, TextDelta, text)
 
     def _add_content(self, message: Message) -> None:
         content = message.content
@@ -186,7 +112,7 @@ class PartAssembler:
             if item.thinking:
                 thinking = item.thinking
                 thoughts = [thinking] if isinstance(thinking, str) else [each.text or "" for each in thinking]
-                self._extend(self._part(_REASONING), ReasoningDelta, "".join(thoughts))
+                self.extend(self._part(_REASONING), ReasoningDelta, "".join(thoughts))
             elif item.refusal:
                 self.refused = True
                 self._extend_text(item.refusal)
@@ -199,13 +125,13 @@ class PartAssembler:
             return
         part = self._part(f"{detail.type}[{detail.index or 0}]")
         if not (detail.signature or detail.data):
-            self._extend(part, ReasoningDelta, text)
+            self.extend(part, ReasoningDelta, text)
             return
 
         # The signature carries all that must go back beside the thought itself; see `openai_request`.
         kept = msgspec.structs.replace(detail, text=None, summary=None, data=None)
         signature = ProviderSignature(self._provider, msgspec.json.encode(kept))
-        self._put(part, ReasoningDelta(text, (detail.data or "").encode()), signature)
+        self.put(part, ReasoningDelta(text, (detail.data or "").encode()), signature)
 
     def _add_call(self, fragment: ToolCallFragment) -> None:
         function = fragment.function or Function()
@@ -219,11 +145,11 @@ class PartAssembler:
         if new_id or new_name:
             call.id += new_id
             call.name += new_name
-            self._put(call.part_index, ToolCallDelta(new_id, new_name))
+            self.put(call.part_index, ToolCallDelta(new_id, new_name))
         arguments = function.arguments
         if arguments:
             text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
-            self._extend(call.part_index, ToolCallDelta, text)
+            self.extend(call.part_index, ToolCallDelta, text)
 
     def _call(self, index: int | None, given_id: str, name: str) -> _Call:
         place = _NEWCOMER if index is None else index
@@ -231,10 +157,10 @@ class PartAssembler:
         if call is not None and not self._is_another(call, given_id, name, indexed=index is not None):
             return call
 
-        call = _Call(self._new_part())
+        call = _Call(self.new_part())
         self._calls.append(call)
         self._call_of_index[place] = call
-        self._put(call.part_index, ToolCallDelta())
+        self.put(call.part_index, ToolCallDelta())
         return call
 
     def _is_another(self, call: _Call, given_id: str, name: str, *, indexed: bool) -> bool:

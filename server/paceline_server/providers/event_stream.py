@@ -1,22 +1,22 @@
-"""One streamed chat-completions answer: bytes to events, events to deltas, and when it is over.
+"""One streamed answer over HTTP: bytes to events, events to deltas, and when it is over.
 
-What an event says is read in `openai_answer`; requests are sent in `openai`.
+The same for every wire format: what an event says is the format's `AnswerReader` to tell. An answer that
+turns out to be one document instead of a stream is handed over whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
 from paceline_server.completion.answer import Ending
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta, ReasoningDelta, ToolCallDelta, character_count
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.http import ProviderResponse, too_large
-from paceline_server.providers.openai_answer import AnswerReader
 from paceline_server.providers.sse import EventTooLargeError, SseDecoder, SseEvent
 
-_DONE = b"[DONE]"
 _DOCUMENT_STARTS = b"{[<"
 _OK = 200
 FINISH_PATIENCE = 2.0
@@ -26,7 +26,36 @@ _SETTLING_TIME = 0.05
 """Seconds that a finished stream is given to end its HTTP body, without which its connection is lost."""
 
 
-class OpenAIStream:
+class AnswerReader(Protocol):
+    """Reads one answer of a wire format, streamed or whole. Whatever it raises is an AttemptFailure."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is whole as it is, and what is still to come could be done without."""
+        ...
+
+    def read_event(self, data: bytes, name: bytes) -> bool:
+        """Take one event of a stream; returns whether it was the last one."""
+        ...
+
+    def read_document(self, data: bytes) -> None:
+        """Take an answer that is one document; white space that kept the connection alive may precede it."""
+        ...
+
+    def take(self) -> list[Delta]:
+        """The deltas of what was read since the last time, neighbours of one part merged."""
+        ...
+
+    def finish(self) -> None:
+        """Nothing more comes: complete the parts, after which `take` gives the last deltas."""
+        ...
+
+    def ending(self) -> Ending:
+        """How the answer ended; fails if the provider's terminal marker was not seen (rule A2)."""
+        ...
+
+
+class EventStream:
     """One streamed answer; see `AnswerStream` in `base`."""
 
     def __init__(
@@ -78,18 +107,22 @@ class OpenAIStream:
             raise self._failure
         if self._ended:
             return None
-        failure = await self._advance()
-        deltas = self._reader.take()
-        if self._document is None and failure is None:
-            self._size += sum(map(_size, deltas))
-            if self._size > self._max_answer_bytes:
-                failure = await self._refused()
-        self._failure = failure
+        reader = self._reader
+        try:
+            self._take(await (self._late_bytes() if reader.finished else self._response.read()))
+            deltas = reader.take()
+            self._measure(deltas)
+        except AttemptFailure as failure:
+            self._done = False
+            await self._response.aclose()
+            deltas = reader.take()
+            self._failure = failure
+            if not deltas:
+                raise
         if deltas:
             self._waits_until = None
-        if failure is not None and not deltas:
-            raise failure
-        return deltas if deltas or self._ending is None else None
+            return deltas
+        return deltas if self._ending is None else None
 
     async def aclose(self) -> None:
         """Give the connection back if the answer was read to its end, else close it at once. Idempotent."""
@@ -99,22 +132,7 @@ class OpenAIStream:
         finally:
             await self._response.aclose()
 
-    async def _advance(self) -> AttemptFailure | None:
-        try:
-            self._take(await self._next_bytes())
-        except AttemptFailure as failure:
-            await self._response.aclose()
-            return failure
-        return None
-
-    async def _refused(self) -> AttemptFailure:
-        self._done = False
-        await self._response.aclose()
-        return too_large(self._max_answer_bytes, http_status=_OK)
-
-    async def _next_bytes(self) -> bytes:
-        if not self._reader.finished:
-            return await self._response.read()
+    async def _late_bytes(self) -> bytes:
         # After the finish reason only the usage can still be lost, and the answer is whole without it.
         if self._waits_until is None:
             self._waits_until = asyncio.get_running_loop().time() + self._finish_patience
@@ -127,6 +145,15 @@ class OpenAIStream:
             if failure.failure_class is FailureClass.TRANSIENT:
                 return b""
             raise
+
+    def _measure(self, deltas: Sequence[Delta]) -> None:
+        if self._document is None:
+            self._size += sum(map(_size, deltas))
+            self._check_size()
+
+    def _check_size(self) -> None:
+        if self._size > self._max_answer_bytes:
+            raise too_large(self._max_answer_bytes, http_status=_OK)
 
     def _take(self, chunk: bytes) -> None:
         if not chunk:
@@ -141,8 +168,7 @@ class OpenAIStream:
                 self._document = []
         if self._document is not None:
             self._size += len(chunk)
-            if self._size > self._max_answer_bytes:
-                raise too_large(self._max_answer_bytes, http_status=_OK)
+            self._check_size()
             self._document.append(chunk)
             return
         try:
@@ -151,17 +177,16 @@ class OpenAIStream:
             raise AttemptFailure(FailureClass.MALFORMED_RESPONSE, str(error), http_status=_OK) from error
 
     def _read_events(self, events: Sequence[SseEvent]) -> None:
+        read = self._reader.read_event
         for data, name in events:
-            if data == _DONE:
+            if data and not data.isspace() and read(data, name):
                 self._done = True
                 self._finish()
                 return
-            if data and not data.isspace():
-                self._reader.read(data, is_error=name == b"error")
 
     def _end(self) -> None:
         if self._document is not None:
-            self._reader.read(b"".join(self._document), whole=True)
+            self._reader.read_document(b"".join(self._document))
         else:
             self._read_broken_off(self._events.end())
         if not self._ended:
