@@ -264,6 +264,20 @@ def test_a_probe_that_penalises_nobody_is_given_back() -> None:
     assert isinstance(ward.registry.admit(X), Ticket)
 
 
+@pytest.mark.parametrize("failure_class", FailureClass)
+def test_a_fault_of_the_gateway_itself_penalises_nobody(failure_class: FailureClass) -> None:
+    """A3, H2: whatever its class, a blameless failure counts against no scope and gives its probe back."""
+    ward = Ward()
+    until = ward.bench().until
+    ward.now = until
+
+    ward.ticket().failed(AttemptFailure(failure_class, "no descriptor left", blameless=True))
+
+    assert (ward.state(), ward.registry.record(X).until) == (TargetState.BENCHED, until)
+    assert ward.state(A) is TargetState.ACTIVE
+    assert isinstance(ward.registry.admit(X), Ticket), "the next caller takes the probe"
+
+
 def test_a_probe_of_the_other_scope_is_given_back() -> None:
     """H2: the target failed while its provider was probed; the provider's probe is free again."""
     ward = Ward()

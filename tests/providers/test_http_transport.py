@@ -137,10 +137,11 @@ async def test_a_refused_connection_cannot_have_been_billed() -> None:
     await transport.aclose()
     assert caught.value.failure_class is FailureClass.TRANSIENT
     assert not caught.value.reached_provider
+    assert not caught.value.blameless
 
 
 async def test_a_gateway_without_descriptors_does_not_say_that_the_provider_cannot_be_reached() -> None:
-    """A3: where the process may open no more files, the sentence names the gateway; nobody was billed."""
+    """A3: where the process may open no more files, the gateway is named and at fault; nobody was billed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with _served(answering(b"hello")) as (transport, server):
         with socket.socket() as highest:
@@ -153,6 +154,7 @@ async def test_a_gateway_without_descriptors_does_not_say_that_the_provider_cann
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert await _whole(transport, server.url) == b"hello"
     assert "the gateway" in caught.value.message
+    assert caught.value.blameless
     assert not caught.value.reached_provider
 
 

@@ -42,6 +42,8 @@ class Break:
     failure_class: FailureClass = FailureClass.TRANSIENT
     retry_after: float | None = None
     http_status: int = 0
+    reached_provider: bool = True
+    blameless: bool = False
 
     def failure(self) -> AttemptFailure:
         """The failure, new each time: engines write into it."""
@@ -50,6 +52,8 @@ class Break:
             f"scripted {self.failure_class.value}",
             http_status=self.http_status,
             retry_after=self.retry_after,
+            reached_provider=self.reached_provider,
+            blameless=self.blameless,
         )
 
 

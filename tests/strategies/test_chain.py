@@ -15,7 +15,7 @@ from paceline_server.health.machine import HealthConfig, TargetState
 from paceline_server.health.registry import ProviderScope, Ticket
 from paceline_server.strategies.call import AttemptConfig
 from paceline_server.strategies.chain import Chain
-from tests.strategies.scripted import End, Script, Wait, hangs, refuses, says, text
+from tests.strategies.scripted import Break, End, Script, Wait, hangs, refuses, says, text
 from tests.strategies.world import EPOCH, Client, World, target_of
 from tests.virtual_time import now, virtual_time
 
@@ -333,6 +333,49 @@ async def test_providers_that_share_a_quota_are_one_provider() -> None:
 
     assert outcome.tried == ["a/x failed", "b/y skipped", "c/z succeeded"]
     assert world.record("shared").cause is FailureClass.QUOTA
+
+
+@pytest.mark.parametrize("failure_class", PROVIDER_FAULTS)
+@virtual_time
+async def test_a_quota_that_comes_back_at_once_is_still_barred_for_the_call(
+    failure_class: FailureClass,
+) -> None:
+    """A3: the other providers of the identity are skipped in this call, though no bench holds them."""
+    world = World(
+        {"a/x": refuses(failure_class), "b/y": says("two"), "c/z": says("three")},
+        quota_identities={"a": "shared", "b": "shared"},
+        health=HealthConfig(jitter=0.0, provider_bench=0.0),
+    )
+
+    outcome = await world.stream()
+    next_call = await world.stream(world.chain("b/y"))
+
+    assert outcome.tried == ["a/x failed", "b/y skipped", "c/z succeeded"]
+    assert next_call.tried == ["b/y succeeded"]
+
+
+@virtual_time
+async def test_a_fault_of_the_gateway_itself_penalises_nobody_and_others_are_tried() -> None:
+    """A3: without a file descriptor no provider failed, so none is benched and the next is turned to."""
+    unconnected = Script((), (Break(blameless=True),))
+    world = World({"a/x": unconnected, "b/y": says("two")})
+
+    outcomes = [await world.stream() for _ in range(3)]
+
+    assert {outcome.answer for outcome in outcomes} == {"two"}
+    assert outcomes[-1].tried == ["a/x failed", "a/x failed", "b/y succeeded"]
+    assert world.penalised == set()
+
+
+@virtual_time
+async def test_a_fault_of_the_gateway_itself_does_not_hide_the_targets_own() -> None:
+    """A3, H1: a call counts once against its target, and what was the gateway's fault is not that once."""
+    unconnected = Script((), (Break(blameless=True),))
+    world = World({"a/x": [unconnected, refuses()], "b/y": says("two")})
+
+    await world.stream()
+
+    assert world.record("a/x").failures == 1
 
 
 @pytest.mark.parametrize("failure_class", MISFITS)

@@ -124,6 +124,7 @@ class AttemptFailure(Exception):
         provider_code: The provider's own code or type for the error, if any.
         retry_after: Seconds that the provider asks to wait; None if it asks nothing.
         reached_provider: Whether the request may have been seen, and so billed.
+        blameless: The gateway itself is at fault, so no target is penalised; another may be tried, as ever.
         target: Filled in by the engine.
     """
 
@@ -133,6 +134,7 @@ class AttemptFailure(Exception):
     provider_code: str = ""
     retry_after: float | None = None
     reached_provider: bool = True
+    blameless: bool = False
     target: Target | None = None
 
     def __str__(self) -> str:

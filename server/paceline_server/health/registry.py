@@ -142,9 +142,9 @@ class HealthRegistry:
             self._records.put(scope, machine.succeeded(record, now, self.config))
 
     def record_failure(self, ticket: Ticket, failure: AttemptFailure, *, counts: bool) -> None:
-        """Apply a failure to the scope that its class penalises; probes of other scopes go back."""
+        """Apply a failure to the scope that its class penalises, if any; probes of other scopes go back."""
         now = self.now()
-        penalty = CONSEQUENCES[failure.failure_class].penalty
+        penalty = Penalty.NOBODY if failure.blameless else CONSEQUENCES[failure.failure_class].penalty
         for scope, record in self._current(ticket):
             blamed = Penalty.TARGET if isinstance(scope, Target) else Penalty.PROVIDER
             if penalty is not blamed:

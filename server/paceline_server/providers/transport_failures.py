@@ -30,14 +30,17 @@ class _Translation(NamedTuple):
     exception: type[httpx.RequestError]
     failure_class: FailureClass
     message: str
+    blameless: bool = False
 
 
 _NOT_SENT: Sequence[_Translation] = (
     _Translation(httpx.ConnectTimeout, FailureClass.TIMEOUT, "the connection was not made in time"),
     _Translation(httpx.PoolTimeout, FailureClass.TIMEOUT, "no connection became free in time"),
-    # No class penalises nobody for it in words that are true; the sentence at least accuses no provider.
     _Translation(
-        NoDescriptorLeft, FailureClass.TRANSIENT, "the gateway has no file descriptor left for a connection"
+        NoDescriptorLeft,
+        FailureClass.TRANSIENT,
+        "the gateway has no file descriptor left for a connection",
+        blameless=True,
     ),
     _Translation(NameNotResolved, FailureClass.TRANSIENT, "the provider's name cannot be resolved"),
     _Translation(TlsFailed, FailureClass.TRANSIENT, "no TLS session could be made with the provider"),
@@ -60,9 +63,13 @@ _SENT: Sequence[_Translation] = (
 def transport_failure(error: httpx.RequestError, *, http_status: int = 0) -> AttemptFailure:
     """What a transport's exception means for an attempt; its own text is never repeated."""
     for translations, reached_provider in ((_NOT_SENT, False), (_SENT, True)):
-        for exception, failure_class, message in translations:
+        for exception, failure_class, message, blameless in translations:
             if isinstance(error, exception):
                 return AttemptFailure(
-                    failure_class, message, http_status=http_status, reached_provider=reached_provider
+                    failure_class,
+                    message,
+                    http_status=http_status,
+                    reached_provider=reached_provider,
+                    blameless=blameless,
                 )
     raise AssertionError("the last translation takes every httpx.RequestError")

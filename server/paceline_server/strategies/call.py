@@ -139,6 +139,22 @@ class Call:
     bodies: dict[str, bytes] = field(default_factory=dict)
 
 
+class Admission(Enum):
+    """By what right a model asks to be let through.
+
+    Attributes:
+        SHARE: As its health says; while it ramps up, for its share of the calls.
+        WHOLE_RAMP: Nothing else is left: a target that is ramping up may not decline.
+        RETRY: The same model again, after the wait that it asked for.
+        LAST_RESORT: Everything is benched: as a probe, before the bench ends.
+    """
+
+    SHARE = "share"
+    WHOLE_RAMP = "whole_ramp"
+    RETRY = "retry"
+    LAST_RESORT = "last_resort"
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """Where a model stands when its parent lets it try.
@@ -147,17 +163,12 @@ class Turn:
         path: Its place in the model tree, as "chain[0]".
         untried: How many models its parent could still turn to afterwards.
         first_pass: Its parent comes back to what is held, so nothing that is held is forced now.
-        retry: The same model again, after the wait that it asked for.
-        last_resort: Everything is benched: go as a probe before the bench ends.
-        whole_ramp: Nothing else is left: a target that is ramping up may not decline.
     """
 
     path: str
     untried: int = 0
     first_pass: bool = False
-    retry: bool = False
-    last_resort: bool = False
-    whole_ramp: bool = False
+    admission: Admission = Admission.SHARE
 
     def child(self, step: str) -> Turn:
         """The turn of a child at `step` of this path."""

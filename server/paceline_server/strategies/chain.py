@@ -10,7 +10,7 @@ from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import CallEvent
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.health.registry import Held
-from paceline_server.strategies.call import AttemptConfig, Call, Recovery, Sink, Turn
+from paceline_server.strategies.call import Admission, AttemptConfig, Call, Recovery, Sink, Turn
 from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.model import Broken, Model, Setback, Unanswered
@@ -77,9 +77,10 @@ class Chain:
 
     async def _answer(self, call: Call, turn: Turn, delivery: Delivery, ask: Ask) -> Completion:
         progress = _Progress()
+        ramp = Admission.WHOLE_RAMP if turn.admission is Admission.WHOLE_RAMP else Admission.SHARE
         for position in range(len(self._models)):
             untried = self._untried(call, position, turn, progress)
-            mine = replace(self._place(position, turn), untried=untried, first_pass=True, last_resort=False)
+            mine = replace(self._place(position, turn), untried=untried, first_pass=True, admission=ramp)
             completion = await self._try(position, mine, delivery, ask, progress)
             if completion is not None:
                 return completion
@@ -100,13 +101,13 @@ class Chain:
                 return await ask(self._models[position], mine)
             except Unanswered as unanswered:
                 _note(delivery, progress, unanswered)
-                if unanswered.only_held and not mine.retry:
+                if unanswered.only_held and mine.admission is not Admission.RETRY:
                     progress.held.append((position, unanswered))
                 if progress.final or not _may_retry(unanswered, delivery, mine):
                     return None
                 wait = unanswered.retry_wait
             await asyncio.sleep(wait or 0.0)
-            mine = replace(mine, retry=True)
+            mine = replace(mine, admission=Admission.RETRY)
 
     async def _try_held(
         self, turn: Turn, delivery: Delivery, ask: Ask, progress: _Progress
@@ -116,7 +117,7 @@ class Chain:
         ramping = [position for position, unanswered in held if _ramping(unanswered)]
         for turned_to, position in enumerate(ramping, start=1):
             untried = turn.untried + len(ramping) - turned_to
-            mine = replace(self._place(position, turn), untried=untried, whole_ramp=True, last_resort=False)
+            mine = replace(self._place(position, turn), untried=untried, admission=Admission.WHOLE_RAMP)
             completion = await self._try(position, mine, delivery, ask, progress)
             if completion is not None or progress.final:
                 return completion
@@ -126,7 +127,7 @@ class Chain:
         soonest = min(returns, key=lambda position: returns[position])
         if returns[soonest] == NEVER:
             return None
-        mine = replace(self._place(soonest, turn), last_resort=True)
+        mine = replace(self._place(soonest, turn), admission=Admission.LAST_RESORT)
         return await self._try(soonest, mine, delivery, ask, progress)
 
     def _place(self, position: int, turn: Turn) -> Turn:

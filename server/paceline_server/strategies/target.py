@@ -21,8 +21,10 @@ from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.classes import CONSEQUENCES, Advance
 from paceline_server.health.registry import HealthRegistry, Held, Ticket
 from paceline_server.providers.base import Provider
-from paceline_server.strategies.attempt import AttemptRun, clocks, complete_answer, stream_answer
-from paceline_server.strategies.call import AttemptConfig, Call, Sink, Turn
+from paceline_server.strategies.attempt import complete_answer, stream_answer
+from paceline_server.strategies.attempt_clocks import clocks
+from paceline_server.strategies.attempt_run import AttemptRun
+from paceline_server.strategies.call import Admission, AttemptConfig, Call, Sink, Turn
 from paceline_server.strategies.model import Unanswered
 
 BUDGET_SPENT = "the budget of additional attempts is spent"
@@ -119,11 +121,12 @@ class TargetModel:
             held = health.held(self.target)
             until = health.now() if held is None else held.until
             return Held(self.target, provider, until, barred.failure_class, barred.message)
-        if turn.last_resort or (turn.retry and self._bench_is_over()):
+        admission = turn.admission
+        if admission is Admission.LAST_RESORT or (admission is Admission.RETRY and self._bench_is_over()):
             ticket = health.last_resort(self.target)
             if ticket is not None:
                 return ticket
-        return health.admit(self.target, whole_ramp=turn.whole_ramp)
+        return health.admit(self.target, whole_ramp=admission is Admission.WHOLE_RAMP)
 
     def _bench_is_over(self) -> bool:
         """Whether a retry has waited for its own bench; the wait and the bench run on two clocks."""
@@ -178,7 +181,7 @@ class TargetModel:
         self, run: AttemptRun, ticket: Ticket, failure: AttemptFailure, sink: Sink
     ) -> Unanswered:
         failure.target = self.target
-        counts = run.call.record.count_once(self.target)
+        counts = not failure.blameless and run.call.record.count_once(self.target)
         benched_until = ticket.failed(failure, counts=counts)
         await sink(AttemptEnded(run.failed(failure, benched_until)))
         advance = CONSEQUENCES[failure.failure_class].advance
