@@ -21,6 +21,35 @@ _UNKNOWN = rb"\ufffd"
 _QUOTE = b'"'
 
 
+class HalfCharacters:
+    """Mends the events of one answer, and keeps one that ends in half a character until the next is here."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self) -> None:
+        self.kept = b""
+
+    def mended(self, data: bytes, *, keeps: bool) -> bytes | None:
+        """`data`, which could not be read, as it can; None if no half character is to blame.
+
+        Args:
+            data: One event.
+            keeps: Whether the event may be kept for now, because others follow; it is then empty here.
+        """
+        whole = mended(data)
+        if whole == data:
+            return None
+        if keeps and ends_in_half(data):
+            self.kept = data
+            return b""
+        return whole
+
+    def released(self, following: bytes = b"") -> tuple[bytes, bytes]:
+        """The event that was kept, mended, and `following`, which may have got a half of it."""
+        kept, self.kept = self.kept, b""
+        return rejoined(kept, following)
+
+
 def mended(data: bytes) -> bytes:
     """`data` with U+FFFD for each half that is alone; as it is if there is none."""
     return _ESCAPES.sub(lambda found: _UNKNOWN if found.lastgroup else found[0], data)

@@ -16,7 +16,7 @@ from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.failures import FailureClassifier
-from paceline_server.providers.half_characters import ends_in_half, mended, rejoined
+from paceline_server.providers.half_characters import HalfCharacters
 from paceline_server.providers.openai_parts import PartAssembler
 from paceline_server.providers.openai_usage import usage_of
 from paceline_server.providers.openai_wire import (
@@ -68,7 +68,7 @@ class OpenAIReader:
         self._reason = ""
         self._model: str | None = None
         self._usage: WireUsage | None = None
-        self._held = b""  # an event that ends in half a character, until the next one is here
+        self._halves = HalfCharacters()
         self._probability_sum = 0.0
         self._token_count = 0
 
@@ -97,18 +97,17 @@ class OpenAIReader:
         self._read(data, whole=True)
 
     def _read(self, data: bytes, *, is_error: bool = False, whole: bool = False) -> None:
-        if self._held:
-            data = self._release(data)
+        if self._halves.kept:
+            kept, data = self._halves.released(data)
+            self._read(kept)
         try:
             chunk = decode_chunk(data)
         except NOT_A_CHUNK as error:
-            whole_characters = mended(data)
-            if whole_characters == data:
+            mended = self._halves.mended(data, keeps=not (whole or is_error))
+            if mended is None:
                 raise self._not_a_chunk(data, is_error=is_error) from error
-            if whole or is_error or not ends_in_half(data):
-                self._read(whole_characters, is_error=is_error, whole=whole)
-            else:
-                self._held = data
+            if mended:
+                self._read(mended, is_error=is_error, whole=whole)
             return
         if chunk.error or is_error or chunk.choices is None:
             self._check_for_error(data, is_error=is_error)
@@ -126,8 +125,8 @@ class OpenAIReader:
         Raises:
             AttemptFailure: As in `read_event`.
         """
-        if self._held:
-            self._release(b"")
+        if self._halves.kept:
+            self._read(self._halves.released()[0])
         self._parts.finish()
 
     def ending(self) -> Ending:
@@ -150,12 +149,6 @@ class OpenAIReader:
             usage=None if self._usage is None else usage_of(self._usage),
             confidence=self._confidence(),
         )
-
-    def _release(self, following: bytes) -> bytes:
-        held, following = rejoined(self._held, following)
-        self._held = b""
-        self._read(held)
-        return following
 
     def _add(self, chunk: Chunk) -> None:
         if chunk.model and self._model is None:

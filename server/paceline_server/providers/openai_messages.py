@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import (
     Media,
     Message,
@@ -19,8 +18,14 @@ from paceline_server.completion.content import (
     ToolCall,
     ToolResult,
 )
-from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.openai_settings import OpenAISettings
+from paceline_server.providers.request_body import (
+    invalid,
+    misplaced,
+    plain_media_type,
+    unsupported,
+    untaken_media,
+)
 
 _AUDIO_FORMATS: Mapping[str, str] = {
     "audio/wav": "wav",
@@ -63,7 +68,7 @@ def _written(message: Message, provider: str, settings: OpenAISettings) -> Itera
         yield _assistant(parts, provider, settings)
     elif message.role is Role.TOOL:
         if parts:
-            raise _misplaced(parts[0], message.role)
+            raise misplaced(parts[0], message.role)
     elif parts or not message.parts:
         role = settings.system_role if message.role is Role.SYSTEM else message.role.value
         yield {"role": role, "content": _content([_item(part, message.role) for part in parts])}
@@ -88,7 +93,7 @@ def _assistant(parts: Sequence[Part], provider: str, settings: OpenAISettings) -
             elif part.signature.provider == provider:
                 details.append(_detail(kind, part.signature.value))
         else:
-            raise _misplaced(part, Role.ASSISTANT)
+            raise misplaced(part, Role.ASSISTANT)
 
     message: dict[str, Any] = {"role": "assistant", "content": _content(items) if items else None}
     thought = "".join(thoughts)
@@ -106,9 +111,7 @@ def _detail(thought: Reasoning, signature: bytes) -> dict[str, Any]:
     try:
         detail = msgspec.json.decode(signature, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise AttemptFailure(
-            FailureClass.INVALID_REQUEST, "a signature is not what this provider gave", reached_provider=False
-        ) from error
+        raise invalid("a signature is not what this provider gave") from error
     if thought.text:
         detail["summary" if detail.get("type") == "reasoning.summary" else "text"] = thought.text
     if thought.redacted_data:
@@ -125,9 +128,7 @@ def _result(result: ToolResult) -> dict[str, Any]:
             "tool_call_id": result.tool_call_id,
             "content": "".join(item["text"] for item in items),
         }
-    raise AttemptFailure(
-        FailureClass.UNSUPPORTED, "this provider's tool results are text only", reached_provider=False
-    )
+    raise unsupported("this provider's tool results are text only")
 
 
 def _item(part: Part, role: Role) -> dict[str, Any]:
@@ -136,11 +137,11 @@ def _item(part: Part, role: Role) -> dict[str, Any]:
         return {"type": "text", "text": kind.text}
     if isinstance(kind, Media) and role is not Role.SYSTEM:
         return _media(kind)
-    raise _misplaced(part, role)
+    raise misplaced(part, role)
 
 
 def _media(media: Media) -> dict[str, Any]:
-    media_type = media.media_type.partition(";")[0].strip().lower()
+    media_type = plain_media_type(media)
     if media_type.startswith("image/"):
         return {"type": "image_url", "image_url": {"url": media.uri or _data_uri(media_type, media.data)}}
     if media_type in _AUDIO_FORMATS and not media.uri:
@@ -151,12 +152,7 @@ def _media(media: Media) -> dict[str, Any]:
             "type": "file",
             "file": {"filename": "document.pdf", "file_data": _data_uri(_PDF, media.data)},
         }
-    where = "by reference" if media.uri else "in the request"
-    raise AttemptFailure(
-        FailureClass.UNSUPPORTED,
-        f"this provider's format does not take {media_type or 'media of unknown type'!r} {where}",
-        reached_provider=False,
-    )
+    raise untaken_media(media)
 
 
 def _data_uri(media_type: str, data: bytes) -> str:
@@ -178,11 +174,3 @@ def _mark(message: dict[str, Any]) -> None:
         content = message["content"] = [{"type": "text", "text": content}]
     if content:
         content[-1]["cache_control"] = _CACHE_MARK
-
-
-def _misplaced(part: Part, role: Role) -> AttemptFailure:
-    return AttemptFailure(
-        FailureClass.UNSUPPORTED,
-        f"this provider's {role.value} messages cannot hold {type(part.kind).__name__}",
-        reached_provider=False,
-    )

@@ -12,12 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import (
-    OWN_MEMBERS,
     GenerationConfig,
     Prompt,
     ResponseFormat,
@@ -29,8 +24,8 @@ from paceline_server.completion.prompt import (
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.openai_messages import wire_messages
 from paceline_server.providers.openai_settings import CacheHint, OpenAISettings
+from paceline_server.providers.request_body import encode, provider_options, raw_object, shared_body
 
-_ENCODER = msgspec.json.Encoder()
 _CACHE_KEY_BYTES = 16
 
 
@@ -48,26 +43,12 @@ class RequestWriter:
         Raises:
             AttemptFailure: UNSUPPORTED or INVALID_REQUEST; the provider was not reached.
         """
-        start = b'{"model":' + _ENCODER.encode(request.model) + b","
+        start = b'{"model":' + encode(request.model) + b","
         if stream:
             start += b'"stream":true,'
             if self._settings.asks_stream_usage:
                 start += b'"stream_options":{"include_usage":true},'
-        return start + self._shared(request)[1:]
-
-    def _shared(self, request: ProviderRequest) -> bytes:
-        key = self._key_for(request.prompt)
-        encoded = request.bodies.get(key)
-        if encoded is None:
-            encoded = request.bodies[key] = _ENCODER.encode(self._fields(request.prompt))
-        return encoded
-
-    def _key_for(self, prompt: Prompt) -> str:
-        # Options and signatures are one provider's own; without them all of one dialect share the body.
-        own = self._provider in prompt.provider_options_json or any(
-            part.signature is not None for message in prompt.messages for part in message.parts
-        )
-        return f"{self._key}/{self._provider}" if own else self._key
+        return start + shared_body(request, self._key, self._provider, self._fields)[1:]
 
     def _fields(self, prompt: Prompt) -> dict[str, Any]:
         marks = prompt.config.cache_prompt and self._settings.cache_hint is CacheHint.MARKS
@@ -84,7 +65,7 @@ class RequestWriter:
             fields["prompt_cache_key"] = _cache_key(fields)
         if self._settings.asks_logprobs:
             fields["logprobs"] = True
-        fields.update(self._options(prompt.provider_options_json))
+        fields.update(provider_options(prompt, self._provider))
         return fields
 
     def _add_config(self, fields: dict[str, Any], config: GenerationConfig) -> None:
@@ -103,23 +84,13 @@ class RequestWriter:
         }
         fields.update((name, value) for name, value in values.items() if value is not None)
 
-    def _options(self, options_json: Mapping[str, str]) -> dict[str, msgspec.Raw]:
-        text = options_json.get(self._provider)
-        if not text:
-            return {}
-        options = _json_object(text, f"the options for {self._provider!r}")
-        reserved = [name for name in OWN_MEMBERS if name in options]
-        if reserved:
-            raise _invalid(f"the options for {self._provider!r} may not set {reserved[0]!r}")
-        return options
-
 
 def _tool(tool: Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
     if tool.parameters_json_schema:
-        function["parameters"] = _raw_object(
+        function["parameters"] = raw_object(
             tool.parameters_json_schema, f"the parameters of tool {tool.name!r}"
         )
     return {"type": "function", "function": function}
@@ -137,7 +108,7 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
         return {"type": wanted.kind.value}
     schema: dict[str, Any] = {
         "name": wanted.name,
-        "schema": _raw_object(wanted.schema_json, "the schema of the response format"),
+        "schema": raw_object(wanted.schema_json, "the schema of the response format"),
     }
     if wanted.strict:
         schema["strict"] = True
@@ -146,21 +117,5 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
 
 def _cache_key(fields: Mapping[str, Any]) -> str:
     # Requests with the same beginning share a cache: the tools and the first message, whatever follows.
-    beginning = _ENCODER.encode([fields.get("tools"), fields["messages"][:1]])
+    beginning = encode([fields.get("tools"), fields["messages"][:1]])
     return hashlib.blake2b(beginning, digest_size=_CACHE_KEY_BYTES).hexdigest()
-
-
-def _raw_object(text: str, what: str) -> msgspec.Raw:
-    _json_object(text, what)
-    return msgspec.Raw(text.encode())
-
-
-def _json_object(text: str, what: str) -> dict[str, msgspec.Raw]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise _invalid(f"{what} are no JSON object") from error
-
-
-def _invalid(message: str) -> AttemptFailure:
-    return AttemptFailure(FailureClass.INVALID_REQUEST, message, reached_provider=False)
