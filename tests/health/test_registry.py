@@ -627,7 +627,6 @@ def test_forgetting_never_takes_a_generation_back() -> None:
     assert ward.registry.record(X).generation >= generation
 
 
-@dataclass(frozen=True, order=True)
 class CountedTarget(Target):
     """A target that counts how often anybody looks something up by it."""
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from paceline_server.completion.content import Part
 from paceline_server.completion.usage import Usage
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Target:
-    """One provider and one of its models: the unit that is called, benched and billed."""
+class Target(NamedTuple):
+    """One provider and one of its models: the unit that is called, benched and billed.
+
+    A tuple, because targets are looked up a dozen times a call and a tuple is hashed without Python code.
+    """
 
     provider: str
     model: str

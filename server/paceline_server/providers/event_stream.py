@@ -12,7 +12,13 @@ from typing import Protocol
 
 from paceline_server.completion.answer import Ending
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.deltas import Delta, ReasoningDelta, ToolCallDelta, character_count
+from paceline_server.completion.deltas import (
+    Delta,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    character_count,
+)
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.http import ProviderResponse, too_large
 from paceline_server.providers.sse import EventTooLargeError, SseDecoder, SseEvent
@@ -148,7 +154,9 @@ class EventStream:
 
     def _measure(self, deltas: Sequence[Delta]) -> None:
         if self._document is None:
-            self._size += sum(map(_size, deltas))
+            for delta in deltas:
+                kind = delta.kind
+                self._size += len(kind.text) if type(kind) is TextDelta else _size(delta)
             self._check_size()
 
     def _check_size(self) -> None:

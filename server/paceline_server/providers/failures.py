@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
@@ -19,6 +20,9 @@ from paceline_server.providers.retry_delay import retry_delay
 
 _MAX_MATCHED_CHARACTERS = 2_000
 _MAX_CODE_CHARACTERS = 64
+_KEPT_WORD_COUNT = 256
+"""Names of models and the like, which come again with every answer."""
+
 _OK = 200
 _UNTIL_OPERATORS_ACT = frozenset({FailureClass.QUOTA, FailureClass.AUTHENTICATION})
 """No reset of a rate limit ends these; providers send its headers with them all the same."""
@@ -94,7 +98,7 @@ class FailureClassifier:
 
     def told(self, text: str, character_count: int) -> str:
         """A provider's word for something else, fit to be told: redacted, on one line, and cut."""
-        return shortened(redacted(text, self._secrets()), character_count)
+        return _told(text, tuple(self._secrets()), character_count)
 
     def of_response(self, status: int, headers: Mapping[str, str], body: bytes) -> AttemptFailure:
         """The failure that an answer with an error status is."""
@@ -136,3 +140,8 @@ class FailureClassifier:
                 reads_resets=failure_class not in _UNTIL_OPERATORS_ACT,
             ),
         )
+
+
+@lru_cache(_KEPT_WORD_COUNT)
+def _told(text: str, secrets: tuple[str, ...], character_count: int) -> str:
+    return shortened(redacted(text, secrets), character_count)

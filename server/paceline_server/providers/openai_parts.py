@@ -65,9 +65,8 @@ class PartAssembler(DeltaRuns):
             self.extend(self._part(_REASONING), ReasoningDelta, thought)
 
         content = message.content
-        if content and self._run_part == self._text_part and isinstance(content, str):
-            # The usual case where much was read at once: the same text goes on.
-            self._run.append(content)
+        if content and type(content) is str:
+            self._extend_text(content)
         else:
             self._add_content(message)
         if message.refusal:
@@ -93,17 +92,18 @@ class PartAssembler(DeltaRuns):
         return part
 
     def _extend_text(self, text: str) -> None:
-        if self._text_part == _NOT_YET:
-            self._text_part = self.new_part()
-        self.extend(self._text_part, TextDelta, text)
+        part = self._text_part
+        if part == self._run_part:
+            # The usual case where much was read at once: the same text goes on.
+            self._run.append(text)
+            return
+        if part == _NOT_YET:
+            part = self._text_part = self.new_part()
+        self.extend(part, TextDelta, text)
 
     def _add_content(self, message: Message) -> None:
-        content = message.content
-        if content:
-            if isinstance(content, str):
-                self._extend_text(content)
-            else:
-                self._add_items(content)
+        if isinstance(message.content, list):
+            self._add_items(message.content)
         elif message.audio is not None and message.audio.transcript:
             self._extend_text(message.audio.transcript)
 
