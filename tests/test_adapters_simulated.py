@@ -206,7 +206,10 @@ def test_the_facts_of_a_target_reach_the_engines(tmp_path: Path) -> None:
     price = "price: {input_usd_per_million: 1, output_usd_per_million: 2}"
     facts = f"{price}, reasons_unseen: true, accepts_prefill: true, bills_after_cancel: true"
     assert configured(tmp_path, facts).profile("m") == Profile(
-        price=Price(10**9, 2 * 10**9), reasons_unseen=True, accepts_prefill=True, bills_after_cancel=True
+        price=Price(10**9, 2 * 10**9, version="configuration"),
+        reasons_unseen=True,
+        accepts_prefill=True,
+        bills_after_cancel=True,
     )
     assert configured(tmp_path, "").profile("m") == Profile()
 

@@ -5,20 +5,29 @@ One function a wire format. What the settings mean is theirs to say; nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from paceline_server.providers.base import Provider
-from paceline_server.providers.failures import rule
+from paceline_server.providers.failures import FailureRule, rule
+from paceline_server.providers.http_provider import HttpOptions
 from paceline_server.providers.http_transport import AiohttpTransport
 from paceline_server.providers.openai import OpenAIProvider
-from paceline_server.providers.openai_settings import CacheHint
+from paceline_server.providers.openai_settings import CacheHint, PrefillMark
 from paceline_server.providers.openai_settings import OpenAISettings as OpenAIDialect
+from paceline_server.providers.profile import Profile
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_models import default_models, tiring_model
 from paceline_server.providers.simulated_pace import DISTRIBUTION_KINDS, Distribution
 from paceline_server.providers.simulated_script import STEP_KINDS, AfterScript
 from paceline_server.providers.simulated_settings import SimulatedModel
-from paceline_server.settings.providers import OpenAISettings, ProviderSettings, SimulatedSettings
+from paceline_server.settings.providers import (
+    ClassifyRule,
+    HttpSettings,
+    OpenAISettings,
+    ProviderSettings,
+    SimulatedSettings,
+)
 from paceline_server.settings.simulated import PaceForms, SimulatedTargetSettings
 
 
@@ -37,28 +46,47 @@ def make_provider(name: str, settings: ProviderSettings, connect_timeout: float)
     """
     if isinstance(settings, SimulatedSettings):
         return SimulatedProvider(name, _simulated_models(settings), seed=settings.seed)
-    return _openai(name, settings, connect_timeout)
+    return _openai(name, settings, _options(settings, connect_timeout))
 
 
-def _openai(name: str, settings: OpenAISettings, connect_timeout: float) -> OpenAIProvider:
+def _openai(name: str, settings: OpenAISettings, options: HttpOptions) -> OpenAIProvider:
     return OpenAIProvider(
         name,
         settings.base_url,
-        settings.key.reveal if settings.key else "",
-        transport=AiohttpTransport(connect_timeout=connect_timeout),
-        profile_of=settings.profile,
+        _key(settings),
         settings=_dialect(settings),
-        rules=[
-            rule(
-                told.failure_class,
-                status=() if told.status is None else (told.status,),
-                code=() if told.code is None else (told.code,),
-                pattern=told.pattern or "",
-            )
-            for told in settings.classify
-        ],
+        key_header=settings.key_header,
+        **options,
+    )
+
+
+def _key(settings: HttpSettings) -> str | Callable[[], str]:
+    return settings.key.reveal if settings.key else ""
+
+
+def _options(settings: HttpSettings, connect_timeout: float) -> HttpOptions:
+    """What all HTTP providers take; the configuration's rules are tried before the vendor's."""
+    vendor = settings.known_vendor
+    return HttpOptions(
+        transport=AiohttpTransport(connect_timeout=connect_timeout),
+        profile_of=partial(_profile, settings),
+        rules=[*map(_rule, settings.classify), *(vendor.rules if vendor else ())],
         headers={header: value.reveal() for header, value in settings.headers.items()},
         max_answer_bytes=settings.max_answer_size,
+    )
+
+
+def _profile(settings: HttpSettings, model: str) -> Profile:
+    vendor = settings.known_vendor
+    return settings.profile(model, vendor.profile_of(model)) if vendor else settings.profile(model)
+
+
+def _rule(told: ClassifyRule) -> FailureRule:
+    return rule(
+        told.failure_class,
+        status=() if told.status is None else (told.status,),
+        code=() if told.code is None else (told.code,),
+        pattern=told.pattern or "",
     )
 
 
@@ -68,6 +96,8 @@ def _dialect(settings: OpenAISettings) -> OpenAIDialect:
         seed_field=settings.seed_field,
         system_role=settings.system_role,
         reasoning_field=settings.reasoning_field or "",
+        prefill=PrefillMark(settings.prefill),
+        omit=settings.omit,
         accepts_top_k=settings.accepts_top_k,
         cache_hint=CacheHint(settings.prompt_cache),
         asks_logprobs=settings.asks_logprobs,

@@ -33,7 +33,7 @@ from paceline_server.completion.prompt import (
 )
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.openai_request import RequestWriter
-from paceline_server.providers.openai_settings import CacheHint, OpenAISettings
+from paceline_server.providers.openai_settings import CacheHint, OpenAISettings, PrefillMark
 
 
 def _message(role: Role, *kinds: Kind) -> Message:
@@ -334,3 +334,41 @@ def test_one_call_encodes_its_prompt_once_for_all_of_one_dialect() -> None:
     }
     assert b'"a":1' in bodies["acme"]
     assert b'"a":1' not in bodies["other"] + bodies["third"]
+
+
+_BEGUN = _message(Role.ASSISTANT, Text("One, two,"))
+_CALLED = _message(Role.ASSISTANT, Text("Let me see."), ToolCall("c1", "look", "{}"))
+
+
+def test_a_prefill_is_marked_in_its_message() -> None:
+    """C5: who wants the beginning of its answer marked gets that mark, on the last message alone."""
+    settings = OpenAISettings(prefill=PrefillMark.PREFIX)
+    sent = _sent_messages(_HELLO, _BEGUN, _HELLO, _BEGUN, settings=settings)
+    assert [message.get("prefix") for message in sent] == [None, None, None, True]
+
+
+def test_a_prefill_is_marked_in_the_request() -> None:
+    """C5: servers that render templates are told to leave the last message open."""
+    settings = OpenAISettings(prefill=PrefillMark.CONTINUE_FINAL_MESSAGE)
+    sent = _sent(Prompt((_HELLO, _BEGUN)), settings)
+    assert (sent["continue_final_message"], sent["add_generation_prompt"]) == (True, False)
+    assert sent["messages"][-1] == {"role": "assistant", "content": "One, two,"}
+
+
+@pytest.mark.parametrize("mark", PrefillMark)
+@pytest.mark.parametrize("last", [_HELLO, _CALLED, _message(Role.ASSISTANT)])
+def test_what_is_no_prefill_is_not_marked(mark: PrefillMark, last: Message) -> None:
+    """C5: a question, a tool call and an empty answer are not to be continued."""
+    settings = OpenAISettings(prefill=mark)
+    assert _sent(Prompt((_HELLO, last)), settings) == _sent(Prompt((_HELLO, last)))
+
+
+def test_what_a_vendor_refuses_is_left_out() -> None:
+    """A8: settings of the generation that a vendor does not know are not sent, the others are."""
+    config = GenerationConfig(temperature=0.5, seed=7, frequency_penalty=0.1, max_output_token_count=9)
+    settings = OpenAISettings(omit=("seed", "frequency_penalty"), seed_field="random_seed")
+    sent = _sent(Prompt((_HELLO,), config=config), settings)
+    assert {name for name in sent if name not in {"model", "messages"}} == {
+        "temperature",
+        "max_completion_tokens",
+    }

@@ -8,7 +8,7 @@ import pytest
 
 from paceline_server.app import load_checked
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.settings.reference import rows
+from paceline_server.settings.reference import rows, vendor_rows
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
@@ -25,6 +25,13 @@ def test_every_setting_is_documented_as_it_is() -> None:
 def test_every_setting_says_what_it_means() -> None:
     """A setting without a meaning, a kind or a place is not documented."""
     assert [row for row in rows() if not row.meaning or not row.kind] == []
+
+
+def test_every_vendor_is_documented_as_it_is() -> None:
+    """The table of vendors is made of what is known of them; a failure shows the rows to paste."""
+    _, _, vendors = PAGE.partition("## Vendors")
+    documented = [line for line in vendors.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    assert documented == [str(row) for row in vendor_rows()]
 
 
 def test_every_failure_class_is_documented() -> None:

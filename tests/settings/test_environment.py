@@ -169,7 +169,7 @@ def test_other_variables_are_left_alone() -> None:
         ),
         (
             {"PACELINE_PROVIDER_X": "anthropic+https://host"},
-            "PACELINE_PROVIDER_X: providers.x.format: the format anthropic is not available in this version",
+            "PACELINE_PROVIDER_X: providers.x.format: there is no such",
         ),
         (
             {"PACELINE_PROVIDER_X": "opanai+https://host"},

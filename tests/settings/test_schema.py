@@ -76,7 +76,7 @@ def test_prices_become_nano_usd() -> None:
     }
     provider = settings_of({"providers": {"p": data}}).providers["p"]
     assert isinstance(provider, OpenAISettings)
-    price = Price(input_nano_usd=150_000_000, output_nano_usd=600_000_000)
+    price = Price(150_000_000, 600_000_000, version="configuration")
     assert provider.profile("m") == Profile(price=price, reasons_unseen=True, quota_identity="team")
     assert provider.profile("other") == Profile(quota_identity="team")
 

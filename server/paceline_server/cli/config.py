@@ -1,4 +1,4 @@
-"""`paceline config`: judges a configuration without starting anything."""
+"""`paceline config`: judges a configuration, and lists what can stand in one, without starting anything."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import click
 from paceline_server import app
 from paceline_server.cli.exits import OK, UNUSABLE, epilog
 from paceline_server.cli.problems import print_problems
+from paceline_server.cli.table import print_table
 from paceline_server.settings.problem import ConfigurationError, Problem, written
+from paceline_server.settings.reference import vendor_rows
 from paceline_server.settings.schema import redacted
 
 
 @click.group()
 def config() -> None:
-    """Check a configuration."""
+    """Check a configuration, and see what can stand in one."""
 
 
 @config.command(
@@ -47,6 +49,23 @@ def check(file: Path | None, *, as_json: bool) -> int:
     else:
         for line in _summary(str(file or "the default configuration"), settings):
             click.echo(line)
+    return OK
+
+
+@config.command(epilog=epilog("paceline config vendors", "paceline config vendors --json | jq -r '.[].name'"))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
+def vendors(*, as_json: bool) -> int:
+    """List the vendors that a provider can name.
+
+    KEY is the environment variable that holds the key by custom. A vendor that bills
+    on goes on generating when a call is cancelled; one that takes a prefill
+    continues an answer that was begun for it.
+    """
+    known = vendor_rows()
+    if as_json:
+        click.echo(json.dumps([row._asdict() for row in known], ensure_ascii=False))
+    else:
+        print_table(("VENDOR", "WHO", "FORMAT", "BASE URL", "KEY", "BILLS ON", "PREFILL"), known)
     return OK
 
 

@@ -41,15 +41,25 @@ NOTHING_USED = Usage(cost_nano_usd=0)
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A target's price in 1e-9 USD per million tokens; a cached price of None means the input price."""
+    """A target's price in 1e-9 USD per million tokens; a cached price of None means the input price.
+
+    Attributes:
+        version: The list that it comes from, with its edition.
+        tiers: Other prices for whole calls of long input, from the shortest to the longest.
+    """
 
     input_nano_usd: int
     output_nano_usd: int
     cached_input_nano_usd: int | None = None
     cache_write_nano_usd: int | None = None
+    version: str = ""
+    tiers: tuple[PriceTier, ...] = ()
 
     def cost_nano_usd(self, usage: Usage) -> int:
         """The cost of `usage`, rounded down to a whole 1e-9 USD."""
+        for tier in reversed(self.tiers):
+            if usage.input_token_count > tier.above_input_token_count:
+                return tier.price.cost_nano_usd(usage)
         cached = usage.cached_input_token_count or 0
         written = usage.cache_write_token_count or 0
         plain = max(0, usage.input_token_count - cached - written)
@@ -66,6 +76,14 @@ class Price:
             + usage.output_token_count * self.output_nano_usd
         )
         return total // TOKENS_PER_PRICE
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTier:
+    """The price of a whole call whose input has more tokens than this."""
+
+    above_input_token_count: int
+    price: Price
 
 
 def priced(usage: Usage, price: Price | None) -> Usage:

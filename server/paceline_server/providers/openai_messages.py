@@ -18,7 +18,7 @@ from paceline_server.completion.content import (
     ToolCall,
     ToolResult,
 )
-from paceline_server.providers.openai_settings import OpenAISettings
+from paceline_server.providers.openai_settings import OpenAISettings, PrefillMark
 from paceline_server.providers.request_body import (
     invalid,
     misplaced,
@@ -52,10 +52,17 @@ def wire_messages(
     written: list[dict[str, Any]] = []
     for message in messages:
         written.extend(_written(message, provider, settings))
+    if settings.prefill is PrefillMark.PREFIX and is_prefill(written[-1]):
+        written[-1]["prefix"] = True
     if cache_marks:
         for marked in (written[0], written[-1]) if len(written) > 1 else written:
             _mark(marked)
     return written
+
+
+def is_prefill(message: Mapping[str, Any]) -> bool:
+    """Whether the last message is the beginning of the answer that is asked for."""
+    return message["role"] == "assistant" and bool(message["content"]) and "tool_calls" not in message
 
 
 def _written(message: Message, provider: str, settings: OpenAISettings) -> Iterator[dict[str, Any]]:

@@ -22,8 +22,8 @@ from paceline_server.completion.prompt import (
     ToolChoiceMode,
 )
 from paceline_server.providers.base import ProviderRequest
-from paceline_server.providers.openai_messages import wire_messages
-from paceline_server.providers.openai_settings import CacheHint, OpenAISettings
+from paceline_server.providers.openai_messages import is_prefill, wire_messages
+from paceline_server.providers.openai_settings import CacheHint, OpenAISettings, PrefillMark
 from paceline_server.providers.request_body import encode, provider_options, raw_object, shared_body
 
 _CACHE_KEY_BYTES = 16
@@ -54,6 +54,8 @@ class RequestWriter:
         marks = prompt.config.cache_prompt and self._settings.cache_hint is CacheHint.MARKS
         messages = wire_messages(prompt.messages, self._provider, self._settings, cache_marks=marks)
         fields: dict[str, Any] = {"messages": messages}
+        if self._settings.prefill is PrefillMark.CONTINUE_FINAL_MESSAGE and is_prefill(messages[-1]):
+            fields |= {"continue_final_message": True, "add_generation_prompt": False}
         if prompt.tools:
             fields["tools"] = [_tool(tool) for tool in prompt.tools]
         if prompt.tool_choice is not None:
@@ -70,19 +72,22 @@ class RequestWriter:
 
     def _add_config(self, fields: dict[str, Any], config: GenerationConfig) -> None:
         effort = config.reasoning_effort
+        # The contract has a setting that a target does not know left out, unlike a part of the prompt.
         values = {
-            self._settings.max_tokens_field: config.max_output_token_count,
             "temperature": config.temperature,
             "top_p": config.top_p,
-            # The contract has a setting that a target does not know left out, unlike a part of the prompt.
             "top_k": config.top_k if self._settings.accepts_top_k else None,
-            self._settings.seed_field: config.seed,
+            "seed": config.seed,
             "frequency_penalty": config.frequency_penalty,
             "presence_penalty": config.presence_penalty,
             "stop": list(config.stop_sequences) or None,
             "reasoning_effort": None if effort is None else effort.value,
         }
-        fields.update((name, value) for name, value in values.items() if value is not None)
+        if config.max_output_token_count is not None:
+            fields[self._settings.max_tokens_field] = config.max_output_token_count
+        for name, value in values.items():
+            if value is not None and name not in self._settings.omit:
+                fields[self._settings.seed_field if name == "seed" else name] = value
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

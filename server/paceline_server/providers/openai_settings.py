@@ -14,6 +14,14 @@ class CacheHint(Enum):
     MARKS = "marks"
 
 
+class PrefillMark(Enum):
+    """How an assistant message at the end is marked as one to be continued."""
+
+    AS_IS = "as_is"
+    PREFIX = "prefix"
+    CONTINUE_FINAL_MESSAGE = "continue_final_message"
+
+
 @dataclass(frozen=True, slots=True)
 class OpenAISettings:
     """A vendor's dialect; the defaults are OpenAI's own.
@@ -24,6 +32,8 @@ class OpenAISettings:
         system_role: "developer" where "system" is not accepted.
         reasoning_field: The field in which readable thoughts go back to the vendor, as
             "reasoning_content"; empty where it wants none back.
+        prefill: How an answer that is to be continued is marked.
+        omit: Fields of the request that the vendor refuses, as "seed"; they are left out.
         accepts_top_k: Whether `top_k` may be sent; else it is left out.
         cache_hint: What `cache_prompt` sends.
         asks_logprobs: Ask for token probabilities, from which confidence is taken.
@@ -34,6 +44,8 @@ class OpenAISettings:
     seed_field: str = "seed"
     system_role: str = "system"
     reasoning_field: str = ""
+    prefill: PrefillMark = PrefillMark.AS_IS
+    omit: tuple[str, ...] = ()
     accepts_top_k: bool = False
     cache_hint: CacheHint = CacheHint.KEY
     asks_logprobs: bool = False

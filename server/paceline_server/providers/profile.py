@@ -55,3 +55,7 @@ class Profile:
     accepts_prefill: bool = False
     bills_after_cancel: bool = False
     quota_identity: str = ""
+
+
+NOTHING_KNOWN = Profile()
+"""The profile of a target of which nothing is known."""

@@ -1,6 +1,7 @@
 """Settings from environment variables, put over those of the file.
 
-    PACELINE_PROVIDER_<NAME>=<format>+https://host/base     a provider, with its _KEY or _KEY_FILE
+    PACELINE_PROVIDER_<NAME>=<format>+https://host/base     a provider, with its _KEY or _KEY_FILE;
+                                                            formats are openai, anthropic and gemini
     PACELINE__A__B=value                                    any setting; the value is YAML
 
 An empty variable counts as unset, as deployment templates leave them.

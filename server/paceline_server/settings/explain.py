@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from paceline_server.settings.problem import Finding, SettingPath
-from paceline_server.settings.providers import NOT_BUILT_FORMATS
 from paceline_server.settings.section import Section
 from paceline_server.settings.shape import Shape, fields, follow
 
@@ -39,12 +38,14 @@ def _finding(detail: ErrorDetails, root: type[Section]) -> Finding:
         case "extra_forbidden":
             return Finding(path, *_unknown(path, detail["loc"], root), at_key=True)
         case "union_tag_invalid":
-            return Finding((*path, "format"), *_unknown_format(str(context["tag"]), shape))
+            known = did_you_mean(str(context["tag"]), shape.alternatives)
+            return Finding((*path, "format"), "there is no such format", known)
         case "union_tag_not_found":
             known = " or ".join(shape.alternatives)
-            return Finding((*path, "format"), "it is missing", f"add format: {known}")
+            return Finding((*path, "format"), "it is missing", f"add a vendor, or format: {known}")
         case kind:
             words = _WORDS.get(kind, _other)
+            path += context.get("below", ())
             return Finding(path, *words(context, _expected(shape)), at_key=detail["loc"][-1:] == ("[key]",))
 
 
@@ -52,12 +53,6 @@ def _unknown(path: SettingPath, location: tuple[str | int, ...], root: type[Sect
     _, parent = follow(root, location[:-1])
     known = [key for key, _, _ in fields(parent.section)] if parent.section else []
     return "there is no such setting", did_you_mean(str(path[-1]), known)
-
-
-def _unknown_format(tag: str, shape: Shape) -> Words:
-    if tag in NOT_BUILT_FORMATS:
-        return f"the format {tag} is not available in this version", f"use {' or '.join(shape.alternatives)}"
-    return "there is no such format", did_you_mean(tag, (*shape.alternatives, *NOT_BUILT_FORMATS))
 
 
 def _expected(shape: Shape) -> str:

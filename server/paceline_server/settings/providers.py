@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from paceline_server.providers.profile import Profile
+from paceline_server.providers.profile import NOTHING_KNOWN, Profile
+from paceline_server.providers.vendors.known import VENDORS
+from paceline_server.providers.vendors.record import Vendor
+from paceline_server.settings.headers import Headers
 from paceline_server.settings.secret import HOW_TO_GIVE, Secret, refusal
 from paceline_server.settings.section import Section
 from paceline_server.settings.simulated import SimulatedTargetSettings
-from paceline_server.settings.targets import TargetFacts
+from paceline_server.settings.targets import ModelFacts
 from paceline_server.settings.values import (
-    CREDENTIAL_WORDS,
     Count,
     FailureClassName,
     Flag,
@@ -25,44 +28,21 @@ from paceline_server.settings.values import (
     Text,
     Url,
 )
-
-NOT_BUILT_FORMATS = ("anthropic", "gemini")
-"""Known wire formats that this version cannot speak."""
-
-
-class _Misplaced:
-    """Stands for a literal under a header that carries credentials, so that its own place is blamed."""
-
-
-def _header_value(given: object) -> object:
-    """A header may be written out: it is a secret only if its name says so, and masked in any case."""
-    if isinstance(given, _Misplaced):
-        raise refusal("the secret of this header must not stand in the configuration itself", HOW_TO_GIVE)
-    if not isinstance(given, str):
-        return given
-    if not given.strip() or not given.isascii() or not given.isprintable():
-        raise refusal("this is not the value of a header", "write one line of plain characters")
-    return Secret(given)
-
-
-def _headers(given: object) -> object:
-    if not isinstance(given, dict):
-        return given
-    return {
-        name: _Misplaced() if isinstance(value, str) and _carries_credentials(name) else value
-        for name, value in given.items()
-    }
-
-
-def _carries_credentials(name: str) -> bool:
-    return any(word in name.lower() for word in CREDENTIAL_WORDS)
-
+from paceline_server.settings.vendors import with_vendor
 
 Reference = Annotated[Secret, Kind("secret", HOW_TO_GIVE)]
-HeaderValue = Annotated[
-    Secret, Kind("text or secret", "a text, or {env: NAME}"), BeforeValidator(_header_value)
-]
 ModelId = Annotated[Text, Field(max_length=512)]
+VendorName = Annotated[Text, Kind("vendor", f"one of {', '.join(sorted(VENDORS))}")]
+RequestField = Literal[
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "frequency_penalty",
+    "presence_penalty",
+    "stop",
+    "reasoning_effort",
+]
 
 
 class ClassifyRule(Section):
@@ -82,18 +62,58 @@ class ClassifyRule(Section):
         return self
 
 
-class OpenAITargetSettings(TargetFacts):
-    """Facts about one model of the provider."""
+class HttpSettings(Section):
+    """A provider that is called over HTTP, whatever its wire format."""
+
+    format: str
+    vendor: VendorName | None = Field(
+        default=None, description="Whose server it is, which sets the other defaults; see the vendors."
+    )
+    base_url: Url
+    key: Reference | None = Field(
+        default=None, description="Unset: the vendor's variable, where it has one; else none is sent."
+    )
+    headers: Headers = Field(
+        default_factory=dict, description="Sent with every request; a secret only by reference."
+    )
+    quota_identity: Name | None = Field(
+        default=None, description="Providers with the same one share a quota, so they are benched together."
+    )
+    max_answer_size: Size = Field(
+        default=16 * 2**20,
+        description="A larger answer is a failed attempt; a stream is measured by its content.",
+    )
+    classify: tuple[ClassifyRule, ...] = Field(
+        default=(), description="Tried before the built-in classification."
+    )
+    targets: Mapping[ModelId, ModelFacts] = Field(
+        default_factory=dict, description="What is known of models; others can be called too."
+    )
+
+    @property
+    def known_vendor(self) -> Vendor | None:
+        """What is known of the vendor; None where none is named."""
+        return VENDORS[self.vendor] if self.vendor else None
+
+    def profile(self, model: str, known: Profile = NOTHING_KNOWN) -> Profile:
+        """The facts about one of its models; what is written here wins over what else is `known`."""
+        facts = self.targets.get(model, _NO_FACTS)
+        return facts.over(replace(known, quota_identity=self.quota_identity or ""))
 
 
-class OpenAISettings(Section):
+_NO_FACTS = ModelFacts()
+
+
+class OpenAISettings(HttpSettings):
     """A provider that speaks the OpenAI chat completions format."""
 
     format: Literal["openai"] = Field(description="The wire format.")
-    base_url: Url = Field(description="What precedes `/chat/completions`.")
-    key: Reference | None = Field(default=None, description="Sent as bearer token; without it none is sent.")
-    headers: Annotated[Mapping[HeaderName, HeaderValue], BeforeValidator(_headers)] = Field(
-        default_factory=dict, description="Sent with every request; a secret only by reference."
+    base_url: Url = Field(
+        default="https://api.openai.com/v1", description="What precedes `/chat/completions`; a query is kept."
+    )
+    key_header: HeaderName = Field(
+        default="authorization",
+        description="The header of the key, which is a bearer token in `authorization` and bare in others.",
     )
     max_output_field: Literal["max_completion_tokens", "max_tokens"] = Field(
         default="max_completion_tokens",
@@ -108,35 +128,45 @@ class OpenAISettings(Section):
     reasoning_field: Literal["reasoning_content", "reasoning"] | None = Field(
         default=None, description="Where thoughts go back to the vendor; unset where it wants none back."
     )
+    prefill: Literal["as_is", "prefix", "continue_final_message"] = Field(
+        default="as_is",
+        description="How an answer that is to be continued is marked: not at all, by `prefix` in its "
+        "message, or by `continue_final_message` in the request.",
+    )
     prompt_cache: Literal["key", "marks", "nothing"] = Field(
         default="key",
         description="What `cache_prompt` sends: `prompt_cache_key`, `cache_control` marks, or nothing.",
     )
     accepts_top_k: Flag = Field(default=False, description="Send `top_k`, which OpenAI itself does not know.")
+    omit: tuple[RequestField, ...] = Field(
+        default=(), description="Settings of the generation that the server refuses, and is not sent."
+    )
     asks_logprobs: Flag = Field(
         default=False, description="Ask for token probabilities, from which the confidence is taken."
     )
     asks_stream_usage: Flag = Field(
         default=True, description="Ask for the usage of streams; some servers refuse the question."
     )
-    quota_identity: Name | None = Field(
-        default=None, description="Providers with the same one share a quota, so they are benched together."
-    )
-    max_answer_size: Size = Field(
-        default=16 * 2**20,
-        description="A larger answer is a failed attempt; a stream is measured by its content.",
-    )
-    classify: tuple[ClassifyRule, ...] = Field(
-        default=(), description="Tried before the built-in classification."
-    )
-    targets: Mapping[ModelId, OpenAITargetSettings] = Field(
-        default_factory=dict, description="What is known of models; others can be called too."
-    )
 
-    def profile(self, model: str) -> Profile:
-        """What is known of one of its models."""
-        target = self.targets.get(model)
-        return (target or OpenAITargetSettings()).to_profile(self.quota_identity or "")
+
+class AnthropicSettings(HttpSettings):
+    """A provider that speaks the Anthropic Messages format."""
+
+    format: Literal["anthropic"] = Field(description="The wire format.")
+    base_url: Url = Field(default="https://api.anthropic.com", description="What precedes `/v1/messages`.")
+    version: Text = Field(default="2023-06-01", description="The header `anthropic-version`.")
+    beta: tuple[Text, ...] = Field(default=(), description="The header `anthropic-beta`.")
+
+
+class GeminiSettings(HttpSettings):
+    """A provider that speaks the Gemini generateContent format."""
+
+    format: Literal["gemini"] = Field(description="The wire format.")
+    base_url: Url = Field(
+        default="https://generativelanguage.googleapis.com",
+        description="What precedes `/v1beta/models/...`.",
+    )
+    api_version: Text = Field(default="v1beta", description="The version in the path.")
 
 
 class SimulatedSettings(Section):
@@ -150,4 +180,5 @@ class SimulatedSettings(Section):
     )
 
 
-ProviderSettings = Annotated[OpenAISettings | SimulatedSettings, Field(discriminator="format")]
+AnySettings = Annotated[OpenAISettings | SimulatedSettings, Field(discriminator="format")]
+ProviderSettings = Annotated[AnySettings, BeforeValidator(with_vendor)]

@@ -1,4 +1,4 @@
-"""The settings as rows of a reference: name, kind, default, meaning; the documentation is checked by it."""
+"""Settings and vendors as rows of a reference, by which the documentation is checked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
+from paceline_server.providers.vendors.known import VENDORS
 from paceline_server.settings.schema import Settings
 from paceline_server.settings.section import Section
 from paceline_server.settings.shape import Shape, fields
@@ -30,6 +31,43 @@ class Row(NamedTuple):
         """The row as a Markdown table has it."""
         default = f"`{self.default}`" if self.default not in {"", "required"} else self.default
         return f"| `{self.name}` | {self.kind} | {default} | {self.meaning} |"
+
+
+class VendorRow(NamedTuple):
+    """One vendor: what a provider gets that names it."""
+
+    name: str
+    title: str
+    wire_format: str
+    base_url: str
+    key_variable: str
+    bills_after_cancel: str
+    accepts_prefill: str
+
+    def __str__(self) -> str:
+        """The row as a Markdown table has it."""
+        base_url = f"`{self.base_url}`" if self.base_url else "one for each customer"
+        key = f"`{self.key_variable}`" if self.key_variable else "none"
+        return (
+            f"| `{self.name}` | {self.title} | {self.wire_format} | {base_url} | {key} "
+            f"| {self.bills_after_cancel} | {self.accepts_prefill} |"
+        )
+
+
+def vendor_rows() -> list[VendorRow]:
+    """All vendors by name."""
+    return [
+        VendorRow(
+            vendor.name,
+            vendor.title,
+            vendor.wire_format,
+            vendor.base_url,
+            vendor.key_variable,
+            vendor.said("bills_after_cancel"),
+            vendor.said("accepts_prefill"),
+        )
+        for _, vendor in sorted(VENDORS.items())
+    ]
 
 
 def rows() -> list[Row]:

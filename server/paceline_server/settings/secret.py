@@ -86,9 +86,14 @@ def read_secret(given: object, surroundings: Surroundings) -> Secret:
             raise refusal("this is no reference to a secret", HOW_TO_GIVE)
 
 
-def refusal(message: str, remedy: str) -> PydanticCustomError:
-    """A problem with one setting, as validators raise it; neither text repeats the setting's value."""
-    return PydanticCustomError("paceline", "{message}", {"message": message, "remedy": remedy})
+def refusal(message: str, remedy: str, *, below: tuple[str, ...] = ()) -> PydanticCustomError:
+    """A problem with one setting, as validators raise it; neither text repeats the setting's value.
+
+    Args:
+        below: Where below the validated setting the problem lies.
+    """
+    context = {"message": message, "remedy": remedy, "below": below}
+    return PydanticCustomError("paceline", "{message}", context)
 
 
 def _from_environment(name: str, environ: Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ _BYTES_PER_UNIT = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?\]")
+_MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,100}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 CREDENTIAL_WORDS = ("authorization", "key", "token", "secret", "cookie", "password", "signature", "sig=")
 """In the names of headers and of parameters in URLs, these mean that the value is a secret."""
@@ -43,10 +44,11 @@ DURATION = Kind("duration", EXPECTED_DURATION)
 SIZE = Kind("size", "a size such as 64KiB or 16MiB, or a number of bytes")
 NAME = Kind("name", "letters, digits, '.', '_' and '-', starting with a letter or digit, as in my-model")
 LISTEN = Kind("address", "an address such as 127.0.0.1:50051, [::1]:50051 or unix:/run/paceline.sock")
-URL = Kind("URL", "the URL before /chat/completions, as in https://api.openai.com/v1")
+URL = Kind("URL", "the URL before the format's own path, as in https://api.openai.com/v1")
 FAILURE_CLASS = Kind("failure class", f"one of {', '.join(member.name for member in FailureClass)}")
 PATTERN = Kind("regular expression", "a regular expression in quotes, as in 'try again in \\d+s'")
 HEADER = Kind("header name", "the name of an HTTP header, as in X-Team")
+MEDIA_TYPE = Kind("media type", "a media type in lower case, as in image/png")
 READABLE = Kind("file", "the path of a file that the server's user may read")
 
 
@@ -139,6 +141,12 @@ def _header(given: str) -> str:
     return given
 
 
+def _media_type(given: str) -> str:
+    if not _MEDIA_TYPE.fullmatch(given):
+        raise refusal("this is not a media type", f"write {MEDIA_TYPE.expected}")
+    return given
+
+
 def _file(given: str | Path, info: ValidationInfo) -> Path:
     path: Path = info.context.folder / given if info.context else Path(given)
     try:
@@ -184,6 +192,7 @@ Listen = Annotated[str, LISTEN, Strict(), AfterValidator(_listen)]
 Url = Annotated[str, URL, Strict(), AfterValidator(_url)]
 Pattern = Annotated[str, PATTERN, Strict(), Field(min_length=1, max_length=1000), AfterValidator(_pattern)]
 HeaderName = Annotated[str, HEADER, Strict(), AfterValidator(_header)]
+MediaType = Annotated[str, MEDIA_TYPE, Strict(), AfterValidator(_media_type)]
 ReadableFile = Annotated[
     Path, READABLE, Field(strict=False), AfterValidator(_file), PlainSerializer(str, return_type=str)
 ]

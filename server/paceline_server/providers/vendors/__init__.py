@@ -1,0 +1,1 @@
+"""What is known of the vendors, as data: how each is reached, its dialect, its habits and its limits."""
