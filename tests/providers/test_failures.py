@@ -176,6 +176,49 @@ def test_an_empty_purse_is_not_filled_when_a_rate_limit_is_reset(
     assert _classed(429, _error(), resets).retry_after == pytest.approx(0.012)
 
 
+_QUOTA = {"quotaMetric": "example.com/tokens", "quotaId": "TokensPerDay", "quotaValue": "100"}
+_GOOGLE_DETAILS = [
+    {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "TOO_MANY"},
+    {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [_QUOTA, "odd"]},
+    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.4s"},
+    "odd",
+]
+
+
+def test_details_in_a_list_are_read() -> None:
+    """A3, wire rule 3: Google's services tell reason, quotas and delay in a list, and a number as code."""
+    error = error_of_document(_error("slow", code=429, status="EXHAUSTED", details=_GOOGLE_DETAILS))
+    assert error is not None
+    assert error.codes == ("EXHAUSTED", "TOO_MANY", "429")
+    assert error.detail.startswith("example.com/tokens, limit: 100, TokensPerDay")
+    assert _classed(429, _error("slow", details=_GOOGLE_DETAILS)).retry_after == pytest.approx(34.4)
+    told = _classed(429, _error("retry in 9s", details=_GOOGLE_DETAILS), {"retry-after": "5"})
+    assert told.retry_after == 5.0
+
+
+def test_a_delay_that_is_no_advice_is_not_taken() -> None:
+    """A3: some quotas last longer than the delay that is told with them; a header is always meant."""
+    rules = (rule(FailureClass.QUOTA, pattern="PerDay", trusts_words=False),)
+    body = _error("Please retry in 36s", details=_GOOGLE_DETAILS)
+    failure = _classed(429, body, configured=rules)
+    assert (failure.failure_class, failure.retry_after) == (FailureClass.QUOTA, None)
+    assert _classed(429, body, {"retry-after": "7200"}, configured=rules).retry_after == 7200.0
+
+
+@pytest.mark.parametrize(
+    ("character_count", "expected"),
+    [(0, FailureClass.RATE_LIMITED), (400, FailureClass.RATE_LIMITED), (401, FailureClass.CONTEXT_TOO_LONG)],
+)
+def test_a_request_above_the_limit_that_is_told_is_too_large(
+    character_count: int, expected: FailureClass
+) -> None:
+    """A3: no waiting helps a request that is larger than what a whole minute allows."""
+    rules = (rule(FailureClass.CONTEXT_TOO_LONG, pattern=r"tokens, limit: (\d+)", exceeded=True),)
+    classifier = FailureClassifier(OPENAI_FAILURES, configured=rules)
+    body = json.dumps(_error("slow", details=_GOOGLE_DETAILS)).encode()
+    assert classifier.of_response(429, {}, body, character_count).failure_class is expected
+
+
 def test_errors_inside_an_answer_do_not_read_its_headers() -> None:
     """Wire rule 3: headers of a success are no advice."""
     failure = FailureClassifier(OPENAI_FAILURES).of_document(_error("Rate limit reached. Try again in 2s"))
@@ -248,6 +291,9 @@ _JSON = st.recursive(
                     "metadata",
                     "raw",
                     "detail",
+                    "violations",
+                    "retryDelay",
+                    "quotaId",
                 ]
             ),
             inner,

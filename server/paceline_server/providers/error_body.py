@@ -17,6 +17,7 @@ _MAX_DEPTH = 4
 """Levels of lists and objects in which an error's parts are looked for. What providers send has three;
 deeper ones are built to exhaust whoever follows them, and are classed by their status alone."""
 
+_MAX_ITEMS = 10
 _STATUSES = range(400, 600)
 _CODE_FIELDS = ("code", "type", "error_type", "error_code", "status", "reason")
 _MESSAGE_FIELDS = ("message", "detail", "msg", "error_description", "title")
@@ -27,15 +28,17 @@ class ProviderError:
     """An error as its provider told it.
 
     Attributes:
-        codes: The code first, then types and nested codes.
-        detail: More words, such as those of the provider behind this one.
+        codes: The code first, then types and nested codes; words stand before bare numbers.
+        detail: More words, such as those of the provider behind this one, or the quotas that were passed.
         status: The HTTP status that the body states; 0 if it states none.
+        retry_delay: The delay that stands in a field of its own, as a duration such as "34.4s".
     """
 
     message: str = ""
     codes: tuple[str, ...] = ()
     detail: str = ""
     status: int = 0
+    retry_delay: str = ""
 
 
 def error_of_body(body: bytes) -> ProviderError:
@@ -82,6 +85,7 @@ def _nested(error: object, around: Mapping[object, object]) -> ProviderError:
         codes=(*found.codes, *(code for code in outer.codes if code not in found.codes)),
         detail=found.detail,
         status=found.status or outer.status,
+        retry_delay=found.retry_delay,
     )
 
 
@@ -93,9 +97,10 @@ def _error(error: object) -> ProviderError | None:
     message = next((text for text in map(_text, map(error.get, _MESSAGE_FIELDS)) if text), "")
     return ProviderError(
         message=message[:_MAX_ERROR_CHARACTERS],
-        codes=tuple(dict.fromkeys(_codes(error))),
-        detail=_behind(error)[:_MAX_ERROR_CHARACTERS],
+        codes=tuple(sorted(dict.fromkeys(_codes(error)), key=str.isdecimal)),
+        detail=(_behind(error) or _quotas(error))[:_MAX_ERROR_CHARACTERS],
         status=_status(error),
+        retry_delay=next((text for item in _details(error) if (text := _text(item.get("retryDelay")))), ""),
     )
 
 
@@ -112,6 +117,30 @@ def _codes(error: Mapping[object, object], depth: int = 1) -> Iterator[str]:
         inner = error.get(name)
         if isinstance(inner, Mapping):
             yield from _codes(inner, depth + 1)
+    for item in _details(error):
+        reason = item.get("reason")
+        if isinstance(reason, str) and reason:
+            yield reason
+
+
+def _details(error: Mapping[object, object]) -> list[Mapping[object, object]]:
+    # Google's services explain their errors in a list of typed objects.
+    details = error.get("details")
+    if not isinstance(details, list):
+        return []
+    return [item for item in details[:_MAX_ITEMS] if isinstance(item, Mapping)]
+
+
+def _quotas(error: Mapping[object, object]) -> str:
+    quotas = []
+    for item in _details(error):
+        violations = item.get("violations")
+        for violation in violations[:_MAX_ITEMS] if isinstance(violations, list) else ():
+            if isinstance(violation, Mapping):
+                names = ("quotaMetric", "quotaValue", "quotaId")
+                metric, limit, quota = (_text(violation.get(name)) for name in names)
+                quotas.append(f"{metric}, limit: {limit}, {quota}")
+    return "; ".join(quotas)
 
 
 def _status(error: Mapping[object, object]) -> int:
@@ -137,7 +166,7 @@ def _text(value: object, depth: int = 0) -> str:
         return ""
     if isinstance(value, list):
         # The validation errors of FastAPI: [{"msg": ..., "loc": ...}].
-        texts = (_text(item, depth + 1) for item in value[:10])
+        texts = (_text(item, depth + 1) for item in value[:_MAX_ITEMS])
         return "; ".join(text for text in texts if text)
     if isinstance(value, Mapping):
         return _text(value.get("message") or value.get("msg"), depth + 1)

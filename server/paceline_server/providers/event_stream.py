@@ -12,6 +12,7 @@ from typing import Protocol
 
 from paceline_server.completion.answer import Ending
 from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.content import Media
 from paceline_server.completion.deltas import (
     Delta,
     ReasoningDelta,
@@ -231,6 +232,8 @@ def _size(delta: Delta) -> int:
     size = character_count(kind)
     if isinstance(kind, ReasoningDelta):
         size += len(kind.redacted_data)
+    elif isinstance(kind, Media):
+        size += len(kind.data)
     elif isinstance(kind, ToolCallDelta):
         size += len(kind.id)
     return size if delta.signature is None else size + len(delta.signature.value)

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.usage import estimate_token_count
 from paceline_server.providers.error_body import ProviderError, error_of_body, error_of_document
 from paceline_server.providers.redaction import redacted, shortened
 from paceline_server.providers.retry_delay import retry_delay
@@ -36,12 +37,16 @@ class FailureRule:
         statuses: HTTP statuses; an error inside a 200 has the status that it states itself, or 200.
         codes: The provider's codes or types, in lower case; one of the error's must be among them.
         pattern: Searched in the message, letters of either case alike.
+        exceeded: The pattern's first group is a number of tokens, and only larger requests match.
+        trusts_words: Whether a delay that the body tells is advice; one in the headers always is.
     """
 
     failure_class: FailureClass
     statuses: frozenset[int] = frozenset()
     codes: frozenset[str] = frozenset()
     pattern: str = ""
+    exceeded: bool = False
+    trusts_words: bool = True
     _compiled: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -57,20 +62,33 @@ class FailureRule:
                 raise ValueError(f"{self.pattern!r} is no regular expression: {error}") from error
             object.__setattr__(self, "_compiled", compiled)
 
-    def matches(self, status: int, codes: Sequence[str], message: str) -> bool:
+    def matches(self, status: int, codes: Sequence[str], message: str, token_count: int) -> bool:
         """Whether this rule decides."""
         if self.statuses and status not in self.statuses:
             return False
         if self.codes and not self.codes.intersection(codes):
             return False
-        return self._compiled is None or self._compiled.search(message) is not None
+        if self._compiled is None:
+            return True
+        found = self._compiled.search(message)
+        return found is not None and not (self.exceeded and token_count <= int(found[1]))
 
 
 def rule(
-    failure_class: FailureClass, *, status: Iterable[int] = (), code: Iterable[str] = (), pattern: str = ""
+    failure_class: FailureClass,
+    *,
+    status: Iterable[int] = (),
+    code: Iterable[str] = (),
+    pattern: str = "",
+    exceeded: bool = False,
+    trusts_words: bool = True,
 ) -> FailureRule:
     """A rule, written short."""
-    return FailureRule(failure_class, frozenset(status), frozenset(text.lower() for text in code), pattern)
+    codes = frozenset(text.lower() for text in code)
+    return FailureRule(failure_class, frozenset(status), codes, pattern, exceeded, trusts_words)
+
+
+_UNKNOWN = FailureRule(FailureClass.TRANSIENT)
 
 
 class FailureClassifier:
@@ -100,10 +118,12 @@ class FailureClassifier:
         """A provider's word for something else, fit to be told: redacted, on one line, and cut."""
         return _told(text, tuple(self._secrets()), character_count)
 
-    def of_response(self, status: int, headers: Mapping[str, str], body: bytes) -> AttemptFailure:
-        """The failure that an answer with an error status is."""
+    def of_response(
+        self, status: int, headers: Mapping[str, str], body: bytes, character_count: int = 0
+    ) -> AttemptFailure:
+        """The failure that an answer with an error status is, to a prompt of so many characters."""
         error = error_of_body(body)
-        return self._failure(error, status, headers)
+        return self._failure(error, status, headers, estimate_token_count(character_count))
 
     def of_document(self, document: object) -> AttemptFailure | None:
         """The failure that a JSON document inside an answer of status 200 tells; None if it tells none."""
@@ -114,14 +134,16 @@ class FailureClassifier:
         """The failure of an error event inside an answer of status 200, whatever its data are."""
         return self._failure(error_of_body(data), _OK, {})
 
-    def _failure(self, error: ProviderError, http_status: int, headers: Mapping[str, str]) -> AttemptFailure:
+    def _failure(
+        self, error: ProviderError, http_status: int, headers: Mapping[str, str], token_count: int = 0
+    ) -> AttemptFailure:
         status = http_status if http_status != _OK else error.status or _OK
         searched = f"{error.message} {error.detail}"[:_MAX_MATCHED_CHARACTERS]
         codes = [code.lower() for code in error.codes]
-        failure_class = next(
-            (found.failure_class for found in self._rules if found.matches(status, codes, searched)),
-            FailureClass.TRANSIENT,
+        decided = next(
+            (found for found in self._rules if found.matches(status, codes, searched, token_count)), _UNKNOWN
         )
+        failure_class = decided.failure_class
         secrets = tuple(self._secrets())
         said = redacted(error.message or error.detail, secrets)
         return AttemptFailure(
@@ -135,7 +157,8 @@ class FailureClassifier:
             retry_after=retry_delay(
                 status,
                 headers,
-                searched,
+                searched if decided.trusts_words else "",
+                stated=error.retry_delay if decided.trusts_words else "",
                 now=self._now(),
                 reads_resets=failure_class not in _UNTIL_OPERATORS_ACT,
             ),

@@ -15,6 +15,7 @@ import httpx
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import fold
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.estimate import prompt_character_count
 from paceline_server.providers.base import Answer, Profile, ProviderRequest
 from paceline_server.providers.event_stream import FINISH_PATIENCE, AnswerReader, EventStream
 from paceline_server.providers.failures import FailureClassifier, FailureRule
@@ -202,12 +203,12 @@ class HttpProvider:
             *self._key_headers(),
         ]
         url = self._url(request.model, stream)
-        response = await send(
-            self._transport, httpx.Request("POST", url, headers=headers, stream=RequestBody(body))
-        )
+        sent = httpx.Request("POST", url, headers=headers, stream=RequestBody(body))
+        response = await send(self._transport, sent)
         if response.status not in _OK_STATUSES:
             told = await response.read_error(self._error_patience)
-            raise self._classifier.of_response(response.status, response.headers, told)
+            count = prompt_character_count(request.prompt)
+            raise self._classifier.of_response(response.status, response.headers, told, count)
         return response
 
     def _url_of(self, model: str, stream: bool) -> httpx.URL:  # noqa: FBT001 - a key of the cache
@@ -231,8 +232,7 @@ class HttpProvider:
         return [(header.encode("ascii"), value.encode("ascii"))]
 
     def _key(self) -> str:
-        key = self._api_key
-        return (key if isinstance(key, str) else key()).strip()
+        return (self._api_key if isinstance(self._api_key, str) else self._api_key()).strip()
 
     def _secrets(self) -> tuple[str, ...]:
         return (self._key(), *self._header_secrets)

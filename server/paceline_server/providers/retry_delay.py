@@ -37,7 +37,13 @@ _IN_TEXT = re.compile(
 
 
 def retry_delay(
-    status: int, headers: Mapping[str, str], message: str, *, now: float, reads_resets: bool = True
+    status: int,
+    headers: Mapping[str, str],
+    message: str,
+    *,
+    now: float,
+    stated: str = "",
+    reads_resets: bool = True,
 ) -> float | None:
     """Seconds to wait, from 0 to a day; None if the provider asks nothing.
 
@@ -46,10 +52,11 @@ def retry_delay(
         headers: Of the answer; names are looked up in lower case.
         message: The provider's sentence about the failure.
         now: Seconds since the epoch, for delays that are given as a date.
+        stated: The duration that the body has in a field of its own, if any.
         reads_resets: Whether the failure is one that ends when a rate limit is reset.
     """
     resets = headers if reads_resets and status == _TOO_MANY_REQUESTS else None
-    for delay in _delays(headers, resets, message, now):
+    for delay in _delays(headers, resets, stated, message, now):
         if delay is not None and math.isfinite(delay):
             return min(max(delay, 0.0), MAX_DELAY)
     return None
@@ -63,17 +70,18 @@ def go_duration(text: str) -> float | None:
 
 
 def _delays(
-    headers: Mapping[str, str], resets: Mapping[str, str] | None, message: str, now: float
+    headers: Mapping[str, str], resets: Mapping[str, str] | None, stated: str, message: str, now: float
 ) -> Iterator[float | None]:
     # In this order the sources go from the exact to the vague.
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None and milliseconds > 0:
         yield milliseconds / 1000
 
-    stated = headers.get("retry-after", "")
-    seconds = _number(stated)
-    yield _until_date(stated, now) if seconds is None else seconds
+    header = headers.get("retry-after", "")
+    seconds = _number(header)
+    yield _until_date(header, now) if seconds is None else seconds
 
+    yield go_duration(stated)
     if resets is not None:
         yield _reset_delay(resets)
     yield _delay_in_text(message)
