@@ -24,6 +24,7 @@ from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.machine import Record, TargetState
 from paceline_server.health.registry import HealthRegistry, Scope
 from paceline_server.providers.base import Provider
+from paceline_server.providers.fitting import AsGiven
 from paceline_server.routing.catalog import Catalog, Definition, ModelKind
 from paceline_server.routing.directory import Directory
 from paceline_server.rpc.server import PacelineServer, ServerOptions, TlsFiles
@@ -32,7 +33,7 @@ from paceline_server.settings.problem import Finding, SettingPath
 from paceline_server.settings.providers import ProviderSettings
 from paceline_server.settings.schema import ModelSettings, Settings
 from paceline_server.strategies.assembly import Assembly
-from paceline_server.strategies.target import Surroundings
+from paceline_server.strategies.surroundings import Surroundings
 from paceline_server.telemetry.calls import CallLog
 from paceline_server.telemetry.log import configure_log, log_health_change, log_lifecycle
 
@@ -155,7 +156,9 @@ def build(settings: Settings) -> Gateway:
     )
     health.subscribe(_HealthLog())
     budget = AttemptBudget(settings.retry_budget.to_budget_config())
-    surroundings = Surroundings(health, budget, settings.attempts.to_attempt_config(), random.Random())
+    surroundings = Surroundings(
+        health, budget, settings.attempts.to_attempt_config(), random.Random(), AsGiven()
+    )
     directory = Directory(catalog, health, profile_of)
     assembly = Assembly(catalog, providers, surroundings)
     server = PacelineServer(_server_options(settings), assembly, directory, CallLog())

@@ -97,3 +97,14 @@ def test_nothing_is_granted_where_nothing_is_configured() -> None:
 def test_the_burst_bounds_the_start_too(burst: float) -> None:
     """C6: a bucket never holds more than its burst."""
     assert spent(AttemptBudget(BudgetConfig(burst=burst), now=Clock()), 100) == int(burst)
+
+
+def test_an_attempt_that_was_not_made_is_given_back_and_no_more() -> None:
+    """C6, A8: what was taken comes back, and the burst still bounds the bucket."""
+    budget = AttemptBudget(BudgetConfig(per_second=2.0, burst=2.0), now=Clock())
+    assert spent(budget, 10) == 2
+    budget.give_back()
+    assert spent(budget, 10) == 1
+    for _ in range(5):
+        budget.give_back()
+    assert spent(budget, 10) == 2

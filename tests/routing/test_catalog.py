@@ -17,7 +17,8 @@ from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.routing.catalog import MAXIMUM_DEPTH, Catalog, Definition, ModelKind
 from paceline_server.strategies.assembly import KEPT_SPEC_COUNT, Assembly
 from paceline_server.strategies.call import AttemptConfig
-from paceline_server.strategies.target import Surroundings
+from paceline_server.strategies.surroundings import Surroundings
+from tests.as_given import AsGiven
 
 
 def alias(spec: str) -> Definition:
@@ -180,7 +181,9 @@ def test_any_catalog_gives_targets_or_an_error_of_the_catalogue(
 def assembly(names: Catalog) -> Assembly:
     """An assembly over simulated providers that offer nothing."""
     providers = {name: SimulatedProvider(name, {}, seed=1) for name in ("p", "q")}
-    surroundings = Surroundings(HealthRegistry(), AttemptBudget(), AttemptConfig(), random.Random(1))
+    surroundings = Surroundings(
+        HealthRegistry(), AttemptBudget(), AttemptConfig(), random.Random(1), AsGiven()
+    )
     return Assembly(names, providers, surroundings)
 
 

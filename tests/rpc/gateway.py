@@ -36,8 +36,9 @@ from paceline_server.routing.directory import Directory
 from paceline_server.rpc.server import PacelineServer, ServerOptions, TlsFiles
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.strategies.call import AttemptConfig
-from paceline_server.strategies.target import Surroundings
+from paceline_server.strategies.surroundings import Surroundings
 from paceline_server.telemetry.calls import CallEnded
+from tests.as_given import AsGiven
 
 M = TypeVar("M", bound=Message)
 
@@ -184,7 +185,7 @@ async def gateway(
     catalog = Catalog(definitions or {}, frozenset(by_name), known, default_model)
     directory = Directory(catalog, health, lambda target: by_name[target.provider].profile(target.model))
     budget = AttemptBudget(BudgetConfig(per_second=1e6, burst=1e6))
-    surroundings = Surroundings(health, budget, attempts or AttemptConfig(), random.Random(1))
+    surroundings = Surroundings(health, budget, attempts or AttemptConfig(), random.Random(1), AsGiven())
     book = CallBook(kept_call_count)
     made = options(**server_options)
     server = PacelineServer(made, Assembly(catalog, by_name, surroundings), directory, book)

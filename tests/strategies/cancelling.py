@@ -16,6 +16,7 @@ from paceline_server.completion.attempt import AttemptOutcome, FailureClass
 from paceline_server.completion.usage import UsageState
 from paceline_server.health.budget import BudgetConfig
 from paceline_server.strategies.call import Call
+from paceline_server.strategies.delivery import NEVER_SENT
 from tests.strategies.world import Client, World
 
 PROVIDER_FAULTS = {FailureClass.QUOTA, FailureClass.AUTHENTICATION}
@@ -68,7 +69,7 @@ def check_left_behind(world: World, call: Call, client: Client, failed_before: s
     """Hold what a cancelled call left to the rules."""
     assert world.open_count == 0, "a connection was left open (A6)"
     assert world.probes_out == [], "a probe was left out (H2)"
-    sent = [attempt for attempt in call.record.attempts if attempt.outcome is not AttemptOutcome.SKIPPED]
+    sent = [attempt for attempt in call.record.attempts if attempt.outcome not in NEVER_SENT]
     assert len(sent) == call.record.started_count, "an attempt was not booked exactly once (A6)"
     assert len({attempt.index for attempt in call.record.attempts}) == len(call.record.attempts)
     assert set(client.running) <= {attempt.index for attempt in sent}
@@ -77,7 +78,7 @@ def check_left_behind(world: World, call: Call, client: Client, failed_before: s
         assert booked is sent[-1], "only the last attempt can have been under way"
     cancelled = [attempt for attempt in sent if attempt.outcome is AttemptOutcome.CANCELLED]
     assert len(cancelled) <= 1
-    reached = len(world.calls)
+    reached = sum(call.reached for call in world.calls)
     unsent = [attempt for attempt in cancelled if attempt.usage is None]
     assert len(sent) - len(unsent) == reached, "what was sent is booked with what it used, nothing else (A6)"
     for attempt in cancelled:

@@ -116,6 +116,11 @@ def refuses(
     return Script((), (Wait(after), Break(failure_class, retry_after, http_status)))
 
 
+def unwritable(failure_class: FailureClass = FailureClass.UNSUPPORTED) -> Script:
+    """The adapter finds that its format cannot say the prompt."""
+    return Script((), (Break(failure_class, reached_provider=False),))
+
+
 def breaks(*words: str, failure_class: FailureClass = FailureClass.TRANSIENT) -> Script:
     """`words`, and then a failure instead of the terminal marker."""
     return Script((*text(*words), Break(failure_class)))
@@ -138,8 +143,10 @@ class Recorded:
     target: str
     at: float
     unary: bool
+    request: ProviderRequest
     ended_at: float | None = None
     closed: bool = False
+    reached: bool = True
 
 
 @dataclass(slots=True)
@@ -199,8 +206,13 @@ class ScriptedProvider:
         scripts = self.scripts[request.model]
         script = scripts[min(self.count(request.model), len(scripts) - 1)]
         now = asyncio.get_running_loop().time()
-        recorded = Recorded(f"{self.name}/{request.model}", now, unary)
+        recorded = Recorded(f"{self.name}/{request.model}", now, unary, request)
         self.journal.append(recorded)
+        first = script.before_headers[:1]
+        if first and isinstance(first[0], Break) and first[0].failure().rejected:
+            # An adapter writes the request before it opens anything.
+            recorded.reached, recorded.closed = False, True
+            raise first[0].failure()
         return script, recorded
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
@@ -29,6 +29,7 @@ from paceline_server.strategies import engine
 from paceline_server.strategies.call import Call, ChainOptions, Recovery
 from paceline_server.strategies.chain import Chain
 from tests.strategies.cancelling import BUDGET, Stepper, check_left_behind
+from tests.strategies.fitter import Fitting, Refuse, Rewrite, ScriptedFitter
 from tests.strategies.scripted import (
     PING,
     USED,
@@ -41,6 +42,7 @@ from tests.strategies.scripted import (
     says,
     stalls,
     text,
+    unwritable,
 )
 from tests.strategies.world import PROMPT, Client, World
 from tests.virtual_time import now, run_virtual, virtual_time
@@ -60,11 +62,13 @@ class Scene:
     benched: tuple[str, ...] = ()
     options: ChainOptions = PLAIN
     unary: bool = False
+    fitting: dict[str, Fitting] = field(default_factory=dict)
 
     def world(self) -> World:
         """The world of the scene, with all that is benched."""
         priced = dict.fromkeys(self.scripts, PRICED)
-        world = World(self.scripts, budget=BUDGET, profiles=priced)
+        fitter = ScriptedFitter(self.fitting)
+        world = World(self.scripts, budget=BUDGET, profiles=priced, fitter=fitter)
         for name in self.benched:
             world.bench(name)
         return world
@@ -90,6 +94,14 @@ SCENES = {
     "exhaustion": Scene(
         {"a/x": refuses(), "b/y": refuses(FailureClass.CONTEXT_TOO_LONG), "c/z": breaks("one")}
     ),
+    "a fit": Scene({"a/x": says("one", first=1.0)}, fitting={"a": Rewrite(2.0)}),
+    "a fit of a probe": Scene({"a/x": says("one", first=1.0)}, benched=("a/x",), fitting={"a": Rewrite(2.0)}),
+    "misfits": Scene(
+        {"a/x": says("no"), "b/y": unwritable(), "c/z": says("three", first=1.0)},
+        fitting={"a": Refuse(seconds=1.0)},
+    ),
+    "an unwritable failover": Scene({"a/x": refuses(after=1.0), "b/y": unwritable(), "c/z": says("three")}),
+    "a unary fit": Scene({"a/x": says("one", first=1.0)}, fitting={"a": Rewrite(2.0)}, unary=True),
     "a unary answer": Scene({"a/x": says("one", first=1.0)}, unary=True),
     "a unary failover": Scene({"a/x": refuses(after=1.0), "b/y": says("two", first=1.0)}, unary=True),
     "a unary last resort": Scene({"a/x": says("one", first=1.0)}, benched=("a/x",), unary=True),

@@ -19,7 +19,9 @@ from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.strategies import engine
 from paceline_server.strategies.call import AttemptConfig, Call, ChainOptions, Recovery
 from paceline_server.strategies.chain import Chain
-from paceline_server.strategies.target import Surroundings, TargetModel
+from paceline_server.strategies.surroundings import Surroundings
+from paceline_server.strategies.target import TargetModel
+from tests.as_given import AsGiven
 from tests.strategies.world import PROMPT, Client
 from tests.virtual_time import now, virtual_time
 
@@ -43,7 +45,7 @@ class Fleet:
         time = asyncio.get_running_loop().time
         self.health = HealthRegistry(now=time, rng=random.Random(1))
         config = AttemptConfig()
-        surroundings = Surroundings(self.health, AttemptBudget(now=time), config, random.Random(1))
+        surroundings = Surroundings(self.health, AttemptBudget(now=time), config, random.Random(1), AsGiven())
         self.providers = {
             name: SimulatedProvider(name, {"m": model}, seed=seed)
             for seed, (name, model) in enumerate(models.items())

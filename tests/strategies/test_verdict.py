@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from paceline_server.completion.answer import Target
@@ -152,8 +154,33 @@ def test_the_deadline_is_its_own_reason() -> None:
     assert deadline_exceeded().reason is ErrorReason.DEADLINE_EXCEEDED
 
 
-def test_only_held_needs_something_that_was_held() -> None:
-    """C3: nothing at all is not "all benched"."""
-    assert Unanswered([held(None)]).only_held
-    assert not Unanswered([]).only_held
-    assert not Unanswered([held(None), failed(FailureClass.TRANSIENT)]).only_held
+def test_nothing_sent_needs_something_that_could_have_been_sent_to() -> None:
+    """C3, A8: nothing at all is not "all benched", and what a target cannot take was not sent to it."""
+    misfit = replace(failed(FailureClass.UNSUPPORTED), reached_provider=False)
+    unconnected = replace(failed(FailureClass.TRANSIENT), reached_provider=False)
+
+    assert Unanswered([held(None)]).nothing_sent
+    assert Unanswered([held(None), misfit]).nothing_sent
+    assert not Unanswered([]).nothing_sent
+    assert not Unanswered([held(None), unconnected]).nothing_sent
+
+
+@pytest.mark.parametrize("failure_class", [FailureClass.UNSUPPORTED, FailureClass.CONTEXT_TOO_LONG])
+def test_a_misfit_beside_benched_targets_is_no_healthy_target(failure_class: FailureClass) -> None:
+    """C3, A8: those that can take the prompt are all benched, so the caller is told when one returns."""
+    misfit = replace(failed(failure_class), reached_provider=False)
+
+    error = verdict(Unanswered([misfit, held(FailureClass.TRANSIENT)]), NOW)
+
+    assert error.reason is ErrorReason.NO_HEALTHY_TARGET
+    assert error.retry_after == 5.0
+
+
+def test_what_the_gateway_found_in_the_request_is_not_put_in_a_providers_mouth() -> None:
+    """A8: a request that was never sent was not refused by its target."""
+    found = replace(failed(FailureClass.INVALID_REQUEST), reached_provider=False)
+
+    error = verdict(Unanswered([found], final=True), NOW)
+
+    assert error.reason is ErrorReason.PROVIDER_REJECTED_REQUEST
+    assert error.message.startswith("the request itself cannot be sent to a/x")

@@ -17,7 +17,6 @@ from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import (
     Attempt,
     AttemptEnded,
-    AttemptOutcome,
     AttemptStarted,
     CallEvent,
     FailureClass,
@@ -30,13 +29,16 @@ from paceline_server.completion.prompt import Prompt
 from paceline_server.health.budget import AttemptBudget, BudgetConfig
 from paceline_server.health.machine import HealthConfig, Record, TargetState
 from paceline_server.health.registry import HealthRegistry, ProviderScope, Scope, Ticket
-from paceline_server.providers.base import Provider
+from paceline_server.providers.base import PromptFitter, Provider
 from paceline_server.providers.profile import Profile
 from paceline_server.strategies import engine
 from paceline_server.strategies.call import AttemptConfig, Call, ChainOptions
 from paceline_server.strategies.chain import Chain
+from paceline_server.strategies.delivery import NEVER_SENT
 from paceline_server.strategies.model import Model
-from paceline_server.strategies.target import Surroundings, TargetModel
+from paceline_server.strategies.surroundings import Surroundings
+from paceline_server.strategies.target import TargetModel
+from tests.as_given import AsGiven
 from tests.strategies.scripted import Recorded, Script, ScriptedProvider
 
 EPOCH = 1_000_000.0
@@ -76,7 +78,7 @@ class Client:
                 self.running[attempt.index] = attempt
             case AttemptEnded(attempt):
                 assert attempt.outcome is not None
-                if attempt.outcome is AttemptOutcome.SKIPPED:
+                if attempt.outcome in NEVER_SENT and attempt.index not in self.running:
                     assert attempt.index not in self.indices, "an index came twice"
                     self.indices.add(attempt.index)
                 else:
@@ -163,6 +165,7 @@ class World:
         quota_identities: Mapping[str, str] | None = None,
         seed: int = 1,
         drift: float = 0.0,
+        fitter: PromptFitter | None = None,
     ) -> None:
         """Make a world on the running loop; `scripts` by target, as "provider/model".
 
@@ -180,7 +183,9 @@ class World:
             rng=random.Random(seed),
         )
         self.budget = AttemptBudget(budget, now=time)
-        self.surroundings = Surroundings(self.health, self.budget, self.config, random.Random(seed))
+        self.surroundings = Surroundings(
+            self.health, self.budget, self.config, random.Random(seed), fitter or AsGiven()
+        )
         self.providers: dict[str, ScriptedProvider] = {}
         self.calls: list[Recorded] = []
         by_provider: dict[str, dict[str, Sequence[Script]]] = {}

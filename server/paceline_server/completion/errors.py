@@ -114,6 +114,11 @@ class CallFailed(PacelineError):
     """The call was admitted, and no answer came of it."""
 
 
+_FAULTS_OF_THE_PROMPT = frozenset(
+    {FailureClass.UNSUPPORTED, FailureClass.CONTEXT_TOO_LONG, FailureClass.INVALID_REQUEST}
+)
+
+
 @dataclass(slots=True, eq=False)
 class AttemptFailure(Exception):
     """One attempt failed.
@@ -136,6 +141,11 @@ class AttemptFailure(Exception):
     reached_provider: bool = True
     blameless: bool = False
     target: Target | None = None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether nothing was sent because of the prompt: the target cannot take it, or nobody can."""
+        return not self.reached_provider and self.failure_class in _FAULTS_OF_THE_PROMPT
 
     def __str__(self) -> str:
         """The class and the sentence."""

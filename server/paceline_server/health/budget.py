@@ -50,6 +50,10 @@ class AttemptBudget:
         self._balance -= 1.0
         return True
 
+    def give_back(self) -> None:
+        """Return one additional attempt that was not made after all."""
+        self._accrue(1.0)
+
     def _accrue(self, granted: float) -> None:
         now = self._now()
         earned = max(0.0, now - self._updated) * self.config.per_second + granted

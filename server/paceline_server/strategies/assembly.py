@@ -14,7 +14,8 @@ from paceline_server.providers.base import Provider
 from paceline_server.routing.catalog import Catalog
 from paceline_server.strategies.chain import Chain
 from paceline_server.strategies.model import Model
-from paceline_server.strategies.target import Surroundings, TargetModel
+from paceline_server.strategies.surroundings import Surroundings
+from paceline_server.strategies.target import TargetModel
 
 KEPT_SPEC_COUNT = 1024
 """Callers write specs; beyond so many different ones the oldest is assembled anew."""

@@ -113,7 +113,7 @@ def _failure(error: Exception) -> AttemptFailure:
 
 def _request(run: AttemptRun) -> ProviderRequest:
     run.sent = True
-    return ProviderRequest(run.target.model, run.call.prompt, run.call.bodies)
+    return ProviderRequest(run.target.model, run.fitted.prompt, run.fitted.bodies)
 
 
 def _silent(run: AttemptRun, limits: Clocks) -> AttemptFailure:

@@ -17,6 +17,7 @@ from paceline_server.completion.estimate import prompt_character_count
 from paceline_server.completion.usage import Usage, UsageState, estimate_token_count, priced
 from paceline_server.providers.base import Profile
 from paceline_server.strategies.call import Call, Turn
+from paceline_server.strategies.prompts import FittedPrompt
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class AttemptRun:
     target: Target
     profile: Profile
     turn: Turn
+    fitted: FittedPrompt
     index: int
     try_number: int
     started_at: float
@@ -56,10 +58,8 @@ class AttemptRun:
 
     def failed(self, failure: AttemptFailure, benched_until: float | None) -> Attempt:
         """Book the attempt as failed."""
-        timed_out = failure.failure_class is FailureClass.TIMEOUT
-        outcome = AttemptOutcome.TIMED_OUT if timed_out else AttemptOutcome.FAILED
         return self._end(
-            outcome,
+            _outcome(failure),
             usage=self._usage_seen(reached=self._may_be_billed(failure)),
             failure=failure,
             benched_until=benched_until,
@@ -107,14 +107,14 @@ class AttemptRun:
         if self.told is not None:
             return priced(self.told, self.profile.price)
         usage = self._estimated(self.fold.character_count)
-        limit = self.call.prompt.config.max_output_token_count
+        limit = self.fitted.prompt.config.max_output_token_count
         if billed_on and limit is not None:
             usage = replace(usage, output_token_count=max(limit, usage.output_token_count))
         return priced(usage, self.profile.price)
 
     def _estimated(self, character_count: int) -> Usage:
         return Usage(
-            input_token_count=estimate_token_count(prompt_character_count(self.call.prompt)),
+            input_token_count=estimate_token_count(prompt_character_count(self.fitted.prompt)),
             output_token_count=estimate_token_count(character_count),
             state=UsageState.ESTIMATED,
         )
@@ -147,3 +147,40 @@ class AttemptRun:
         )
         self.call.record.attempts.append(attempt)
         return attempt
+
+
+def not_made(
+    call: Call,
+    turn: Turn,
+    target: Target,
+    outcome: AttemptOutcome,
+    message: str,
+    *,
+    failure_class: FailureClass | None = None,
+    benched_until: float | None = None,
+    began_at: float | None = None,
+) -> Attempt:
+    """Book an attempt that ends without a start; with `began_at` it took from then until now."""
+    now = asyncio.get_running_loop().time()
+    began_at = now if began_at is None else began_at
+    attempt = Attempt(
+        index=call.record.next_index(),
+        target=target,
+        path=turn.path,
+        try_number=call.record.tries.get(target, 0) + 1,
+        start_offset=began_at - call.started_at,
+        outcome=outcome,
+        failure_class=failure_class,
+        message=message,
+        latency=now - began_at,
+        benched_until=benched_until,
+    )
+    call.record.attempts.append(attempt)
+    return attempt
+
+
+def _outcome(failure: AttemptFailure) -> AttemptOutcome:
+    if failure.rejected:
+        return AttemptOutcome.REJECTED
+    timed_out = failure.failure_class is FailureClass.TIMEOUT
+    return AttemptOutcome.TIMED_OUT if timed_out else AttemptOutcome.FAILED

@@ -16,6 +16,7 @@ from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import Prompt
 from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
 from paceline_server.health.registry import Scope
+from paceline_server.strategies.prompts import Prompts
 
 Sink = Callable[[CallEvent], Awaitable[None]]
 """Takes the events of a call in order; it may wait, and then the provider is not read either."""
@@ -80,6 +81,7 @@ class CallRecord:
     """What has happened in a call so far.
 
     Attributes:
+        offered: Whether the call has been told to the fleet's budget.
         started_count: Attempts that were sent to a provider.
         tries: How often each target was called.
         counted: Targets that this call has been counted against (one call adds at most one).
@@ -89,6 +91,7 @@ class CallRecord:
     """
 
     attempts: list[Attempt] = field(default_factory=list)
+    offered: bool = False
     started_count: int = 0
     index_count: int = 0
     tries: dict[Target, int] = field(default_factory=dict)
@@ -106,6 +109,11 @@ class CallRecord:
         self.started_count += 1
         self.tries[target] = self.tries.get(target, 0) + 1
         return self.tries[target]
+
+    def take_back(self, target: Target) -> None:
+        """Uncount a call to `target`: nothing was sent after all."""
+        self.started_count -= 1
+        self.tries[target] -= 1
 
     def count_once(self, target: Target) -> bool:
         """Whether this call's failure still counts against `target`; true only once."""
@@ -127,7 +135,7 @@ class Call:
     Attributes:
         started_at: On the event loop's clock, in seconds.
         deadline: On the same clock: no attempt outlives it.
-        bodies: Encoded request bodies, shared by the attempts (see `ProviderRequest.bodies`).
+        prompts: `prompt` as the targets take it.
     """
 
     call_id: str
@@ -136,7 +144,7 @@ class Call:
     deadline: float
     options: ChainOptions = ChainOptions()
     record: CallRecord = field(default_factory=CallRecord)
-    bodies: dict[str, bytes] = field(default_factory=dict)
+    prompts: Prompts = field(default_factory=Prompts)
 
 
 class Admission(Enum):

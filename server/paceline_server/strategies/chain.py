@@ -8,12 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import CallEvent
-from paceline_server.completion.errors import AttemptFailure
-from paceline_server.health.registry import Held
 from paceline_server.strategies.call import Admission, AttemptConfig, Call, Recovery, Sink, Turn
 from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.delivery import Delivery
-from paceline_server.strategies.model import Broken, Model, Setback, Unanswered
+from paceline_server.strategies.model import Model, Setback, Unanswered
 
 Ask = Callable[[Model, Turn], Awaitable[Completion]]
 
@@ -23,18 +21,23 @@ class _Progress:
     """How far a chain has come in one call.
 
     Attributes:
-        broken: The last attempt that broke after it had delivered something; cleared by nothing, since
-            the caller has seen output whatever was retracted later.
         held: Positions at which nothing was tried, with what held them.
+        rejected_count: How many positions have only targets that the prompt does not fit.
     """
 
     setbacks: list[Setback] = field(default_factory=list)
     held: list[tuple[int, Unanswered]] = field(default_factory=list)
-    broken: Broken | None = None
+    rejected_count: int = 0
     final: bool = False
 
-    def unanswered(self) -> Unanswered:
-        return Unanswered(self.setbacks, final=self.final, broken=self.broken)
+    def note_untried(self, position: int, unanswered: Unanswered) -> None:
+        if unanswered.nothing_sent and unanswered.held:
+            self.held.append((position, unanswered))
+        elif unanswered.nothing_sent:
+            self.rejected_count += 1
+
+    def unanswered(self, delivery: Delivery) -> Unanswered:
+        return Unanswered(self.setbacks, final=self.final, broken=delivery.broken)
 
 
 class Chain:
@@ -85,12 +88,12 @@ class Chain:
             if completion is not None:
                 return completion
             if progress.final:
-                raise progress.unanswered()
+                raise progress.unanswered(delivery)
         if not turn.first_pass:
             completion = await self._try_held(turn, delivery, ask, progress)
             if completion is not None:
                 return completion
-        raise progress.unanswered()
+        raise progress.unanswered(delivery)
 
     async def _try(
         self, position: int, mine: Turn, delivery: Delivery, ask: Ask, progress: _Progress
@@ -100,9 +103,10 @@ class Chain:
             try:
                 return await ask(self._models[position], mine)
             except Unanswered as unanswered:
-                _note(delivery, progress, unanswered)
-                if unanswered.only_held and mine.admission is not Admission.RETRY:
-                    progress.held.append((position, unanswered))
+                progress.setbacks += unanswered.setbacks
+                progress.final = unanswered.final or delivery.final
+                if mine.admission is not Admission.RETRY:
+                    progress.note_untried(position, unanswered)
                 if progress.final or not _may_retry(unanswered, delivery, mine):
                     return None
                 wait = unanswered.retry_wait
@@ -121,7 +125,7 @@ class Chain:
             completion = await self._try(position, mine, delivery, ask, progress)
             if completion is not None or progress.final:
                 return completion
-        if ramping or len(held) < len(self._models):
+        if ramping or not held or len(held) + progress.rejected_count < len(self._models):
             return None
         returns = {position: _returns_at(unanswered) for position, unanswered in held}
         soonest = min(returns, key=lambda position: returns[position])
@@ -141,30 +145,18 @@ class Chain:
         return turn.untried + declined + later
 
 
-def _note(delivery: Delivery, progress: _Progress, unanswered: Unanswered) -> None:
-    progress.setbacks += unanswered.setbacks
-    if unanswered.broken is not None:
-        progress.broken = unanswered.broken
-    elif delivery.delivered:
-        failure = unanswered.setbacks[-1] if unanswered.setbacks else None
-        if isinstance(failure, AttemptFailure) and failure.target is not None:
-            progress.broken = Broken(failure.target, delivery.seen_token_count)
-    progress.final = unanswered.final or delivery.final
-
-
 def _may_retry(unanswered: Unanswered, delivery: Delivery, turn: Turn) -> bool:
     """A retry goes to the same model, unless output broke and another model is left to restart on (C5)."""
     return unanswered.retry_wait is not None and not (delivery.delivered and turn.untried > 0)
 
 
 def _ramping(unanswered: Unanswered) -> bool:
-    return any(isinstance(setback, Held) and setback.ramping for setback in unanswered.setbacks)
+    return any(held.ramping for held in unanswered.held)
 
 
 def _returns_at(unanswered: Unanswered) -> float:
     """When the first of its targets returns; an operator's bench is never probed before its end."""
-    held = [setback for setback in unanswered.setbacks if isinstance(setback, Held)]
-    return min((setback.until for setback in held if not setback.by_operator), default=NEVER)
+    return min((held.until for held in unanswered.held if not held.by_operator), default=NEVER)
 
 
 async def _ignore(_event: CallEvent) -> None:

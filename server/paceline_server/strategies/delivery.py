@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from paceline_server.completion.attempt import (
+    Attempt,
     AttemptEnded,
     AttemptOutcome,
     AttemptStarted,
@@ -18,10 +19,19 @@ from paceline_server.completion.attempt import (
 from paceline_server.completion.deltas import Delta, character_count
 from paceline_server.completion.usage import estimate_token_count
 from paceline_server.strategies.call import Recovery, Sink
+from paceline_server.strategies.model import Broken
+
+NEVER_SENT = (AttemptOutcome.SKIPPED, AttemptOutcome.REJECTED)
 
 
 class Delivery:
-    """A sink that knows what has been delivered."""
+    """A sink that knows what has been delivered.
+
+    Attributes:
+        delivered: Whether output stands that has not been retracted.
+        broken: The last attempt that broke after it had delivered something; cleared by nothing, since the
+            caller has seen output whatever was retracted later.
+    """
 
     __slots__ = (
         "_held_back",
@@ -30,12 +40,14 @@ class Delivery:
         "_seen_character_count",
         "_sink",
         "_source_index",
+        "broken",
         "delivered",
     )
 
     def __init__(self, sink: Sink, recovery: Recovery, hold_token_count: int) -> None:
         """Deliver to `sink`; with HOLD, only once `hold_token_count` tokens have come."""
         self.delivered = False
+        self.broken: Broken | None = None
         self._sink = sink
         self._recovery = recovery
         self._hold_token_count = hold_token_count
@@ -71,7 +83,7 @@ class Delivery:
             await self._start_over()
             self._source_index = event.attempt.index
         elif isinstance(event, AttemptEnded):
-            await self._settle_held_back(event)
+            await self._settle(event.attempt)
         elif isinstance(event, OutputDiscarded):
             if self._held_back is not None:
                 self._held_back.clear()
@@ -94,13 +106,15 @@ class Delivery:
             self.delivered = True
             await self._sink(delta)
 
-    async def _settle_held_back(self, event: AttemptEnded) -> None:
-        if self._held_back is None:
-            return
-        if event.attempt.outcome is AttemptOutcome.SUCCEEDED:
-            await self._release()
-        else:
-            self._held_back.clear()
+    async def _settle(self, attempt: Attempt) -> None:
+        if attempt.outcome is AttemptOutcome.SUCCEEDED:
+            if self._held_back is not None:
+                await self._release()
+        elif attempt.outcome not in NEVER_SENT:
+            if self.delivered:
+                self.broken = Broken(attempt.target, self.seen_token_count)
+            if self._held_back is not None:
+                self._held_back.clear()
 
     async def _start_over(self) -> None:
         self._seen_character_count = 0

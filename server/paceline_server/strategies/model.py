@@ -52,9 +52,16 @@ class Unanswered(Exception):
         self.broken = broken
 
     @property
-    def only_held(self) -> bool:
-        """Whether nothing was tried at all."""
-        return bool(self.setbacks) and all(isinstance(setback, Held) for setback in self.setbacks)
+    def held(self) -> tuple[Held, ...]:
+        """What was not tried because of its health."""
+        return tuple(setback for setback in self.setbacks if isinstance(setback, Held))
+
+    @property
+    def nothing_sent(self) -> bool:
+        """Whether nothing was tried at all: each target was held, or the prompt does not fit it."""
+        return bool(self.setbacks) and all(
+            isinstance(setback, Held) or setback.rejected for setback in self.setbacks
+        )
 
 
 class Model(Protocol):

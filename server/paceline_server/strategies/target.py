@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import (
-    Attempt,
     AttemptEnded,
     AttemptOutcome,
     AttemptStarted,
@@ -17,34 +14,21 @@ from paceline_server.completion.attempt import (
     FailureClass,
 )
 from paceline_server.completion.errors import AttemptFailure
-from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.classes import CONSEQUENCES, Advance
-from paceline_server.health.registry import HealthRegistry, Held, Ticket
+from paceline_server.health.registry import Held, Ticket
 from paceline_server.providers.base import Provider
+from paceline_server.strategies.admission import Gate
 from paceline_server.strategies.attempt import complete_answer, stream_answer
 from paceline_server.strategies.attempt_clocks import clocks
-from paceline_server.strategies.attempt_run import AttemptRun
-from paceline_server.strategies.call import Admission, AttemptConfig, Call, Sink, Turn
+from paceline_server.strategies.attempt_run import AttemptRun, not_made
+from paceline_server.strategies.call import Call, Sink, Turn
 from paceline_server.strategies.model import Unanswered
+from paceline_server.strategies.prompts import FittedPrompt
+from paceline_server.strategies.retries import retry_wait
+from paceline_server.strategies.surroundings import Surroundings
+from paceline_server.telemetry.log import log_bug
 
 BUDGET_SPENT = "the budget of additional attempts is spent"
-
-CLOCK_TOLERANCE = 0.05
-"""Seconds that the event loop's clock and the health clock may differ over one retry's wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all targets of a process share.
-
-    Attributes:
-        rng: Draws the jitter of retries.
-    """
-
-    health: HealthRegistry
-    budget: AttemptBudget
-    config: AttemptConfig
-    rng: random.Random
 
 
 class TargetModel:
@@ -57,6 +41,7 @@ class TargetModel:
         self._provider = provider
         self._profile = provider.profile(target.model)
         self._surroundings = surroundings
+        self._gate = Gate(target, surroundings)
 
     def __repr__(self) -> str:
         """The target, as a spec writes it."""
@@ -64,8 +49,7 @@ class TargetModel:
 
     def ready(self, call: Call) -> bool:
         """Whether `call` may turn to the target now."""
-        health = self._surroundings.health
-        return health.held(self.target) is None and health.scopes(self.target)[0] not in call.record.barred
+        return self._gate.ready(call)
 
     async def complete(self, call: Call, turn: Turn) -> Completion:
         """Make one attempt, unary."""
@@ -88,17 +72,21 @@ class TargetModel:
     async def _attempt(
         self, call: Call, sink: Sink, turn: Turn, ask: Callable[[AttemptRun], Awaitable[Completion]]
     ) -> Completion:
-        ticket = self._admit(call, turn)
+        began_at = asyncio.get_running_loop().time()
+        held = self._gate.held(call, turn)
+        if held is not None:
+            raise await self._passed_over(call, turn, held, sink)
+        try:
+            fitted = await self._fitted(call)
+        except AttemptFailure as failure:
+            raise await self._rejected(call, turn, failure, sink, began_at) from failure
+        ticket = self._gate.admit(call, turn)
         if isinstance(ticket, Held):
-            benched_until = None if ticket.ramping else ticket.until
-            skipped = self._skipped(call, turn, _why(ticket), cause=ticket.cause, benched_until=benched_until)
-            await sink(AttemptEnded(skipped))
-            raise Unanswered([ticket])
-        if not self._may_start(call):
+            raise await self._passed_over(call, turn, ticket, sink)
+        if not self._gate.may_start(call):
             ticket.abandoned()
-            await sink(AttemptEnded(self._skipped(call, turn, BUDGET_SPENT)))
-            raise Unanswered([], final=True)
-        run = self._run(call, turn)
+            raise await self._unaffordable(call, turn, sink)
+        run = self._run(call, turn, fitted)
         try:
             await sink(AttemptStarted(run.snapshot()))
             completion = await ask(run)
@@ -113,106 +101,90 @@ class TargetModel:
         await sink(AttemptEnded(run.succeeded(completion)))
         return completion
 
-    def _admit(self, call: Call, turn: Turn) -> Ticket | Held:
-        health = self._surroundings.health
-        provider = health.scopes(self.target)[0]
-        barred = call.record.barred.get(provider)
-        if barred is not None:
-            held = health.held(self.target)
-            until = health.now() if held is None else held.until
-            return Held(self.target, provider, until, barred.failure_class, barred.message)
-        admission = turn.admission
-        if admission is Admission.LAST_RESORT or (admission is Admission.RETRY and self._bench_is_over()):
-            ticket = health.last_resort(self.target)
-            if ticket is not None:
-                return ticket
-        return health.admit(self.target, whole_ramp=admission is Admission.WHOLE_RAMP)
+    async def _fitted(self, call: Call) -> FittedPrompt:
+        try:
+            return await call.prompts.fitted(
+                call.prompt, self.target.provider, self._profile, self._surroundings.fitter
+            )
+        except AttemptFailure as failure:
+            failure.reached_provider = False
+            raise
+        except Exception as error:
+            # A bug of the fitter's costs this target and not the call: the next may take the prompt as it is.
+            log_bug(error)
+            raise AttemptFailure(
+                FailureClass.UNSUPPORTED,
+                "the prompt could not be made fit for the target",
+                reached_provider=False,
+            ) from error
 
-    def _bench_is_over(self) -> bool:
-        """Whether a retry has waited for its own bench; the wait and the bench run on two clocks."""
-        held = self._surroundings.health.held(self.target)
-        return held is None or held.until <= self._surroundings.health.now() + CLOCK_TOLERANCE
-
-    def _may_start(self, call: Call) -> bool:
-        """The first start is free; each further one draws on the call's and the fleet's budget (A7, C6)."""
-        budget = self._surroundings.budget
-        additional = call.record.started_count
-        if additional == 0:
-            budget.call_offered()
-            return True
-        return additional <= self._surroundings.config.additional_attempts and budget.spend()
-
-    def _run(self, call: Call, turn: Turn) -> AttemptRun:
+    def _run(self, call: Call, turn: Turn, fitted: FittedPrompt) -> AttemptRun:
         return AttemptRun(
             call=call,
             target=self.target,
             profile=self._profile,
             turn=turn,
+            fitted=fitted,
             index=call.record.next_index(),
             try_number=call.record.next_try(self.target),
             started_at=asyncio.get_running_loop().time(),
         )
 
-    def _skipped(
-        self,
-        call: Call,
-        turn: Turn,
-        why: str,
-        *,
-        cause: FailureClass | None = None,
-        benched_until: float | None = None,
-    ) -> Attempt:
-        now = asyncio.get_running_loop().time()
-        attempt = Attempt(
-            index=call.record.next_index(),
-            target=self.target,
-            path=turn.path,
-            try_number=call.record.tries.get(self.target, 0) + 1,
-            start_offset=now - call.started_at,
-            outcome=AttemptOutcome.SKIPPED,
-            failure_class=cause,
-            message=why,
-            benched_until=benched_until,
+    async def _passed_over(self, call: Call, turn: Turn, held: Held, sink: Sink) -> Unanswered:
+        skipped = not_made(
+            call,
+            turn,
+            self.target,
+            AttemptOutcome.SKIPPED,
+            _why(held),
+            failure_class=held.cause,
+            benched_until=None if held.ramping else held.until,
         )
-        call.record.attempts.append(attempt)
-        return attempt
+        await sink(AttemptEnded(skipped))
+        return Unanswered([held])
+
+    async def _unaffordable(self, call: Call, turn: Turn, sink: Sink) -> Unanswered:
+        await sink(AttemptEnded(not_made(call, turn, self.target, AttemptOutcome.SKIPPED, BUDGET_SPENT)))
+        return Unanswered([], final=True)
+
+    async def _rejected(
+        self, call: Call, turn: Turn, failure: AttemptFailure, sink: Sink, began_at: float
+    ) -> Unanswered:
+        """The prompt does not fit: nothing was started, and nobody is to blame (A8)."""
+        failure.target = self.target
+        rejected = not_made(
+            call,
+            turn,
+            self.target,
+            AttemptOutcome.REJECTED,
+            failure.message,
+            failure_class=failure.failure_class,
+            began_at=began_at,
+        )
+        await sink(AttemptEnded(rejected))
+        return Unanswered([failure], final=_is_final(call, failure))
 
     async def _failed(
         self, run: AttemptRun, ticket: Ticket, failure: AttemptFailure, sink: Sink
     ) -> Unanswered:
+        call, surroundings = run.call, self._surroundings
         failure.target = self.target
-        counts = not failure.blameless and run.call.record.count_once(self.target)
+        counts = not failure.blameless and call.record.count_once(self.target)
         benched_until = ticket.failed(failure, counts=counts)
+        if failure.rejected:
+            self._gate.take_back(call)
         await sink(AttemptEnded(run.failed(failure, benched_until)))
-        advance = CONSEQUENCES[failure.failure_class].advance
-        if advance is Advance.OTHER_PROVIDER:
-            run.call.record.barred[self._surroundings.health.scopes(self.target)[0]] = failure
-        final = advance is Advance.ONLY_ON_REQUEST and not run.call.options.advance_on_permanent
-        return Unanswered([failure], final=final, retry_wait=self._retry_wait(run, failure, benched_until))
-
-    def _retry_wait(
-        self, run: AttemptRun, failure: AttemptFailure, benched_until: float | None
-    ) -> float | None:
-        """How long to wait for a retry on the same target, or None if there is none (A3, C1)."""
-        config = self._surroundings.config
-        consequence = CONSEQUENCES[failure.failure_class]
-        retry_count = run.call.options.transient_retry_count
-        if retry_count is None:
-            retry_count = config.transient_retry_count
-        if not consequence.retry or run.try_number > retry_count:
-            return None
-        wait = failure.retry_after
-        if wait is None:
-            if consequence.retry_needs_delay:
-                return None
-            wait = config.retry_backoff * 2 ** (run.try_number - 1) * self._surroundings.rng.uniform(0.5, 1.5)
-        elif wait > config.longest_retry_wait:
-            return None
-        now = self._surroundings.health.now()
-        if benched_until is not None and benched_until > now + wait:
-            return None
-        remaining = run.call.deadline - asyncio.get_running_loop().time()
-        return wait if wait < remaining else None
+        if CONSEQUENCES[failure.failure_class].advance is Advance.OTHER_PROVIDER:
+            self._gate.bar_provider(call, failure)
+        wait = retry_wait(
+            run,
+            failure,
+            surroundings.config,
+            surroundings.rng,
+            now=surroundings.health.now(),
+            benched_until=benched_until,
+        )
+        return Unanswered([failure], final=_is_final(call, failure), retry_wait=wait)
 
 
 async def _ignore(_event: CallEvent) -> None:
@@ -224,3 +196,8 @@ def _why(held: Held) -> str:
         return "coming back: this call is not in the share that goes through"
     by = "benched by an operator" if held.by_operator else "benched"
     return f"{by}: {held.reason}" if held.reason else by
+
+
+def _is_final(call: Call, failure: AttemptFailure) -> bool:
+    on_request = CONSEQUENCES[failure.failure_class].advance is Advance.ONLY_ON_REQUEST
+    return on_request and not call.options.advance_on_permanent

@@ -37,10 +37,13 @@ def verdict(unanswered: Unanswered, now: float) -> CallFailed:
     failures = [setback for setback in setbacks if isinstance(setback, AttemptFailure)]
     if unanswered.broken is not None:
         return _broken(unanswered, failures)
-    if not failures:
-        return _nothing_tried([setback for setback in setbacks if isinstance(setback, Held)], now)
-    if _is_request_fault(failures[-1]) and (unanswered.final or all(map(_is_request_fault, failures))):
+    if not setbacks:
+        return CallFailed(ErrorReason.ALL_ATTEMPTS_FAILED, "no attempt could be made")
+    at_fault = bool(failures) and _is_request_fault(failures[-1])
+    if at_fault and (unanswered.final or all(map(_is_request_fault, failures))):
         return _rejected(failures[-1])
+    if unanswered.nothing_sent and unanswered.held:
+        return _nobody_well(unanswered.held, now)
     unanimous = _unanimous_class(setbacks)
     if unanimous in UNANIMOUS:
         reason, message = UNANIMOUS[unanimous]
@@ -74,23 +77,23 @@ def _broken(unanswered: Unanswered, failures: Sequence[AttemptFailure]) -> CallF
     )
 
 
-def _nothing_tried(held: Sequence[Held], now: float) -> CallFailed:
-    if not held:
-        return CallFailed(ErrorReason.ALL_ATTEMPTS_FAILED, "no attempt could be made")
+def _nobody_well(held: Sequence[Held], now: float) -> CallFailed:
     soonest = min(held, key=lambda one: one.until)
     wait = max(0.0, soonest.until - now)
     return CallFailed(
         ErrorReason.NO_HEALTHY_TARGET,
-        f"every target of the model is benched; {soonest.target} returns first, in {wait:.1f} s",
+        f"every target that could be asked is benched; {soonest.target} returns first, in {wait:.1f} s",
         retry_after=wait,
         metadata={"target": str(soonest.target), "held_count": str(len({one.target for one in held}))},
     )
 
 
 def _rejected(failure: AttemptFailure) -> CallFailed:
+    # What the gateway itself found in the request is not put in the provider's mouth.
+    said = f"cannot be sent to {failure.target}" if failure.rejected else f"was refused by {failure.target}"
     return CallFailed(
         ErrorReason.PROVIDER_REJECTED_REQUEST,
-        f"{failure.target} refused the request itself: {failure.message}",
+        f"the request itself {said}: {failure.message}",
         metadata={
             "target": str(failure.target),
             "provider_message": failure.message,
