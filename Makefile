@@ -3,6 +3,8 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 UV_ARGS ?=
+BENCH_ARGS ?=
+PEERS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -86,8 +88,8 @@ build/protos: $(STAMP)
 	cp "$$($(BIN)/python -c 'import google.rpc; print(google.rpc.__path__[0])')"/*.proto $@/google/rpc/
 	@touch $@
 
-bench: $(STAMP) ## Run the benchmarks
-	$(BIN)/python -m bench
+bench: $(STAMP) ## Measure Paceline against a bare reference; needs Go; PEERS=litellm,portkey adds those
+	$(BIN)/python -m bench $(if $(PEERS),--peers $(PEERS)) $(BENCH_ARGS)
 
 lock: ## Remake the lock files; UV_ARGS=--upgrade takes the newest versions
 	$(PYTHON) -m venv build/uv

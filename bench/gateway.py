@@ -1,15 +1,20 @@
-"""Paceline as it is measured: `paceline serve` with a configuration that points at the mock upstream."""
+"""The servers that are compared: `paceline serve` in front of the mock upstream, and the bare reference."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bench.processes import SERVER_CORES, Server, serving
+from bench.processes import SERVER_CORES, Server, module, serving
 
 KEY_VARIABLE = "PACELINE_BENCH_KEY"
+LISTENERS = ("grpcio",)
+LISTENER_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "grpcio": {},
+    "native": {"PACELINE__SERVER__LISTENER": "native"},
+}
 
 # The log stays as it is by default, a JSON line a call, written to a file.
 CONFIGURATION = """\
@@ -27,13 +32,21 @@ models:
 
 
 @contextmanager
-def paceline(upstream: str, folder: Path, name_count: int = 10) -> Iterator[Server]:
+def paceline(listener: str, upstream: Server, folder: Path, name_count: int = 10) -> Iterator[Server]:
     """Start Paceline with `name_count` configured names."""
     names = "\n".join(f"  name-{index}: mock/unary" for index in range(name_count))
     configuration = folder / f"paceline-{name_count}.yaml"
-    configuration.write_text(CONFIGURATION.format(upstream=upstream, variable=KEY_VARIABLE, names=names))
+    configuration.write_text(
+        CONFIGURATION.format(upstream=upstream.address, variable=KEY_VARIABLE, names=names)
+    )
     program = Path(sys.executable).with_name("paceline")
     command = [str(program), "serve", "--config", str(configuration)]
-    log = folder / f"paceline-{name_count}.log"
-    with serving(command, SERVER_CORES, log, {KEY_VARIABLE: "bench"}) as server:
+    environ = {KEY_VARIABLE: "bench", **LISTENER_SETTINGS[listener]}
+    with serving(command, SERVER_CORES, folder / f"paceline-{name_count}.log", environ) as server:
         yield server
+
+
+def reference(listener: str, upstream: Server, folder: Path) -> AbstractContextManager[Server]:
+    """Start the bare reference."""
+    command = module("bench.reference", listener, upstream.address)
+    return serving(command, SERVER_CORES, folder / "reference.log")

@@ -6,15 +6,19 @@ from machine to machine and from minute to minute.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.answers import EVENTS_PER_STREAM, Model
-from bench.load import Load
+from bench.generator import EVENTS_PER_STREAM, Load, Model
 
 UNARY = "unary call"
 BURST = "burst token"
 PACED = "paced token"
-FIRST_CONTENT = "first content"
+
+COSTS = (UNARY, BURST, PACED)
+"""The figures that are CPU time, by what it is divided by."""
+
+TOKENS_PER_CALL = {UNARY: 1, BURST: EVENTS_PER_STREAM, PACED: EVENTS_PER_STREAM}
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,19 @@ class Plan:
     """How much is measured.
 
     Attributes:
-        loads: By the name of the figure.
+        loads: Those of `COSTS`.
+        first_content: One stream at a time whose head comes before its first content; `late`: with it.
+        timed: Paced streams whose events tell when they were written; `lockstep`: see bench/load/lockstep.go.
         few_names: The names of the configuration that all else is measured with.
-        many_names: The names of the other one.
+        open_streams: How many are held open for what must not depend on them.
     """
 
     rounds: int
-    loads: dict[str, Load]
+    loads: Mapping[str, Load]
+    first_content: Load
+    late: Load
+    timed: Load
+    lockstep: Load
     few_names: int
     many_names: int
     names_calls: int
@@ -37,17 +47,20 @@ class Plan:
 
 
 FULL = Plan(
-    rounds=3,
+    rounds=5,
     loads={
         UNARY: Load(Model.UNARY, concurrency=32, warm_up=400, calls=3000),
         BURST: Load(Model.BURST, concurrency=32, warm_up=64, calls=960),
-        PACED: Load(Model.PACED, concurrency=16, warm_up=16, calls=48),
-        FIRST_CONTENT: Load(Model.STAMPED, concurrency=1, warm_up=30, calls=300),
+        PACED: Load(Model.PACED, concurrency=16, warm_up=16, calls=32),
     },
+    first_content=Load(Model.STAMPED, concurrency=1, warm_up=30, calls=300),
+    late=Load(Model.LATE, concurrency=1, warm_up=30, calls=300),
+    timed=Load(Model.TIMED, concurrency=16, warm_up=16, calls=32),
+    lockstep=Load(Model.LOCKSTEP, concurrency=16, warm_up=0, calls=32),
     few_names=10,
-    many_names=1000,
-    names_calls=3000,
-    open_streams=500,
+    many_names=10_000,
+    names_calls=10_000,
+    open_streams=2000,
     cold_starts=5,
 )
 
@@ -57,8 +70,11 @@ QUICK = Plan(
         UNARY: Load(Model.UNARY, concurrency=8, warm_up=8, calls=64),
         BURST: Load(Model.BURST, concurrency=8, warm_up=8, calls=16),
         PACED: Load(Model.PACED, concurrency=4, warm_up=0, calls=4),
-        FIRST_CONTENT: Load(Model.STAMPED, concurrency=1, warm_up=2, calls=8),
     },
+    first_content=Load(Model.STAMPED, concurrency=1, warm_up=2, calls=8),
+    late=Load(Model.LATE, concurrency=1, warm_up=2, calls=8),
+    timed=Load(Model.TIMED, concurrency=4, warm_up=0, calls=4),
+    lockstep=Load(Model.LOCKSTEP, concurrency=4, warm_up=0, calls=4),
     few_names=2,
     many_names=20,
     names_calls=64,
@@ -66,12 +82,26 @@ QUICK = Plan(
     cold_starts=1,
 )
 
-TOKENS_PER_CALL = {UNARY: 1, BURST: EVENTS_PER_STREAM, PACED: EVENTS_PER_STREAM}
-"""By what the CPU time of a call is divided."""
+RATIO_TARGETS: Mapping[str, Mapping[str, float]] = {
+    "grpcio": {UNARY: 1.6, BURST: 1.7, PACED: 1.25},
+    "native": {UNARY: 2.0, BURST: 1.7, PACED: 1.25},
+}
+"""CPU time over that of the reference with the same listener, at most."""
 
-RATIO_TARGETS = {UNARY: 1.6, BURST: 1.7, PACED: 1.25}
 ADDED_FIRST_CONTENT_MS = 1.0
-NAMES_RATIO = 1.1
+TRANSIT_MS = 1.0
+"""From the upstream's write of an event to the client's read of its delta, at the median."""
+
+FLATNESS = 1.1
 IDLE_MB = 90.0
 OPEN_STREAM_KB = 60.0
 COLD_START_SECONDS = 1.5
+
+PEER_TARGETS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
+    "litellm": {"grpcio": {UNARY: 12.0, PACED: 4.0}, "native": {UNARY: 50.0, PACED: 6.0}},
+    "portkey": {
+        "grpcio": {UNARY: 1.8, BURST: 2.0, PACED: 1.0},
+        "native": {UNARY: 7.0, BURST: 2.0, PACED: 1.8},
+    },
+}
+"""The peer's CPU time over Paceline's, at least."""

@@ -1,4 +1,4 @@
-"""The processes of a run: starting them on their core, and reading their clocks and memory from outside.
+"""The processes of a run: starting them on their core, and reading their memory from outside.
 
 The server under test has a core to itself; load and upstream share the other. Linux only.
 """
@@ -17,28 +17,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
-LOAD_TIMEOUT = 120.0
 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORES = frozenset(_CORES[:1])
 LOAD_CORES = frozenset(_CORES[1:2] or _CORES)
 """One core each where there are two; else they share, and the result says so."""
 
-_CPU_CLOCK = 2
-"""CPUCLOCK_SCHED of the kernel: what a process ran for, user and system together, in nanoseconds."""
-
-
-def cpu_seconds(pid: int) -> float:
-    """The CPU time that a process has used: the clock that `clock_getcpuclockid(pid)` names."""
-    return time.clock_gettime((~pid << 3) | _CPU_CLOCK)
-
 
 def resident_bytes(pid: int) -> int:
     """The memory of a process that is resident."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process and those that it starts hold as many connections as the machine allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @dataclass(frozen=True)
@@ -55,22 +52,20 @@ class Server:
 
 
 @contextmanager
-def serving(
+def started(
     command: Sequence[str], cores: frozenset[int], log: Path, environ: Mapping[str, str] | None = None
-) -> Iterator[Server]:
-    """Start a server that prints "... listening on ADDRESS", and stop it afterwards.
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process on `cores`, and stop it afterwards.
 
     Args:
         log: Takes its standard error.
     """
-    start = time.monotonic()
     with log.open("ab") as errors, on_cores(cores):
-        process = subprocess.Popen(  # noqa: S603 - a program of the project
+        process = subprocess.Popen(  # noqa: S603 - a program of the project, or a peer that was asked for
             command, cwd=ROOT, env={**os.environ, **(environ or {})}, stdout=subprocess.PIPE, stderr=errors
         )
     try:
-        address = _listening_address(process, log)
-        yield Server(process.pid, address, time.monotonic() - start)
+        yield process
     finally:
         process.terminate()
         try:
@@ -80,6 +75,28 @@ def serving(
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], cores: frozenset[int], log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Start a server that prints "... listening on ADDRESS", and stop it afterwards."""
+    start = time.monotonic()
+    with started(command, cores, log, environ) as process:
+        line = first_line(process, START_TIMEOUT)
+        if "listening on" not in line:
+            raise RuntimeError(f"{process.args!r} did not start: {line!r} {log.read_text()[-2000:]}")
+        yield Server(process.pid, line.split()[-1], time.monotonic() - start)
+
+
+def first_line(process: subprocess.Popen[bytes], timeout: float) -> str:
+    """The first line that a process prints; "" if none comes in time, or it ends before."""
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        ready = selector.select(timeout)
+    return process.stdout.readline().decode() if ready else ""
 
 
 def module(name: str, *arguments: object) -> list[str]:
@@ -96,14 +113,3 @@ def on_cores(cores: frozenset[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _listening_address(process: subprocess.Popen[bytes], log: Path) -> str:
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        ready = selector.select(START_TIMEOUT)
-    line = process.stdout.readline().decode() if ready else ""
-    if "listening on" not in line:
-        raise RuntimeError(f"{process.args!r} did not start: {line!r} {log.read_text()[-2000:]}")
-    return line.split()[-1]

@@ -1,25 +1,26 @@
-"""The bare reference: Paceline's libraries and messages, with no product between them.
+"""The bare reference: a gRPC server over the same libraries, with no product between them.
 
-A grpcio server that asks the upstream through the product's own transport and does the least work
-that gives a right answer: no checks, no health, no clocks, no attempts, no log. Run as
-`python -m bench.reference UPSTREAM_ADDRESS`; it prints where it listens.
+It asks the upstream through aiohttp, decodes with msgspec, merges deltas that were read together, and
+does the least work that gives a right answer: no checks, health, clocks, attempts or log. Run as
+`python -m bench.reference LISTENER UPSTREAM_ADDRESS`; it prints where it listens.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from typing import Any
 
+import aiohttp
 import grpc.aio
-import httpx
 import msgspec
 import uvloop
+from yarl import URL
 
 from paceline.v1 import chain_pb2, completion_pb2
-from paceline_server.providers.http import ArrivingBody, RequestBody
-from paceline_server.providers.http_transport import AiohttpTransport
 
+SERVICE = "paceline.v1.ChainService"
 CALL_ID = "0" * 32
 _EVENT_END = b"\n\n"
 _DATA = b"data: "
@@ -61,25 +62,18 @@ _encode = msgspec.json.Encoder().encode
 class Reference:
     """The two methods of ChainService."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, session: aiohttp.ClientSession) -> None:
         """Ask `upstream`, "host:port"."""
-        self._url = httpx.URL(f"http://{upstream}/v1/chat/completions")
-        self._transport = AiohttpTransport()
-        self._headers = [
-            (b"host", upstream.encode()),
-            (b"content-type", b"application/json"),
-            (b"authorization", b"Bearer bench"),
-        ]
+        self._url = URL(f"http://{upstream}/v1/chat/completions")
+        self._session = session
+        self._headers = {"content-type": "application/json", "authorization": "Bearer bench"}
 
     async def chain(
         self, request: chain_pb2.ChainRequest, _context: grpc.aio.ServicerContext[Any, Any]
     ) -> chain_pb2.ChainResponse:
         """Answer at once."""
-        body = await self._send(request, stream=False)
-        chunks = []
-        while piece := await body.read():
-            chunks.append(piece)
-        answer = _decode(b"".join(chunks))
+        response = await self._send(request, stream=False)
+        answer = _decode(await response.read())
         message = answer.choices[0].message
         assert message is not None
         return _response(request.model, message.content or "", answer.usage or Usage())
@@ -90,9 +84,9 @@ class Reference:
         """Answer as it is written: what was read together is written together."""
         started = completion_pb2.Started(call_id=CALL_ID)
         await context.write(chain_pb2.StreamChainResponse(started=started))
-        body = await self._send(request, stream=True)
+        body = (await self._send(request, stream=True)).content
         usage, tail, texts = Usage(), b"", []
-        while piece := await body.read():
+        while piece := await body.readany():
             *events, tail = (tail + piece).split(_EVENT_END)
             merged = []
             for event in events:
@@ -113,16 +107,11 @@ class Reference:
         response = _response(request.model, "".join(texts), usage)
         await context.write(chain_pb2.StreamChainResponse(finished=response))
 
-    async def _send(self, request: chain_pb2.ChainRequest, *, stream: bool) -> ArrivingBody:
+    async def _send(self, request: chain_pb2.ChainRequest, *, stream: bool) -> aiohttp.ClientResponse:
         text = request.prompt.messages[0].parts[0].text.text
         _, _, model = request.model.partition("/")
         document = {"model": model, "stream": stream, "messages": [{"role": "user", "content": text}]}
-        content = _encode(document)
-        headers = [*self._headers, (b"content-length", b"%d" % len(content))]
-        message = httpx.Request("POST", self._url, headers=headers, stream=RequestBody(content))
-        response = await self._transport.handle_async_request(message)
-        assert isinstance(response.stream, ArrivingBody)
-        return response.stream
+        return await self._session.post(self._url, data=_encode(document), headers=self._headers)
 
 
 def _response(spec: str, text: str, usage: Usage) -> chain_pb2.ChainResponse:
@@ -138,8 +127,21 @@ def _response(spec: str, text: str, usage: Usage) -> chain_pb2.ChainResponse:
     return chain_pb2.ChainResponse(call_id=CALL_ID, completion=completion)
 
 
-async def _serve(upstream: str) -> None:
-    reference = Reference(upstream)
+async def _serve(listener: str, upstream: str) -> None:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    ) as session:
+        server = _server(listener, Reference(upstream, session))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        print(f"reference listening on 127.0.0.1:{port}", flush=True)
+        await asyncio.Event().wait()
+
+
+def _server(listener: str, reference: Reference) -> grpc.aio.Server:
     handlers = {
         "Chain": grpc.unary_unary_rpc_method_handler(
             reference.chain,
@@ -152,15 +154,14 @@ async def _serve(upstream: str) -> None:
             chain_pb2.StreamChainResponse.SerializeToString,
         ),
     }
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(
-        [grpc.method_handlers_generic_handler("paceline.v1.ChainService", handlers)]
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    print(f"reference listening on 127.0.0.1:{port}", flush=True)
-    await asyncio.Event().wait()
+    # By its name, for the package is an extra that not every environment has.
+    library = importlib.import_module("pygrpc_native.aio") if listener == "native" else grpc.aio
+    server: grpc.aio.Server = library.server()
+    # As generated code does: grpcio serves the one, the native listener the other.
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
+    server.add_registered_method_handlers(SERVICE, handlers)
+    return server
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(sys.argv[1]))
+    uvloop.run(_serve(*sys.argv[1:]))

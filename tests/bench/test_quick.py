@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,18 +12,30 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = (
+    "cold start, s",
+    "memory, idle, MB",
     "unary call, us of CPU",
     "burst token, us of CPU",
     "paced token, us of CPU",
-    "first content, ms, p50",
-    "unary call, 20 names against 2",
-    "memory, idle",
-    "memory, an open stream",
-    "cold start",
+    "unary call, 8 at a time, ms, p99",
+    "first content, added to a direct call, ms, p50",
+    "first delta, under way, p50, ms",
+    "all deltas, under way, p99, ms",
+    "unary call, 20 names against 2, us of CPU",
+    "memory, one of 20 streams, kB",
+    "paced token, beside 20 open streams against 1, us of CPU",
+    "No delta waits for another",
 )
 
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads the CPU clocks of other processes"),
+    pytest.mark.skipif(
+        shutil.which("go") is None and "CI" not in os.environ,
+        reason="there is no Go to build bench/load",
+    ),
+]
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the CPU clocks of other processes")
+
 def test_every_figure_is_measured() -> None:
     """A quick run tells every figure, and leaves the kept results alone."""
     results = ROOT / "bench" / "RESULTS.md"
@@ -32,10 +46,24 @@ def test_every_figure_is_measured() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
 
     assert run.returncode == 0, run.stderr
     assert [figure for figure in FIGURES if figure not in run.stdout] == []
     assert (results.read_bytes() if results.exists() else b"") == kept
+
+
+def test_program_is_formatted_and_vetted() -> None:
+    """The compiled half keeps to what its own tools ask for."""
+    unformatted = _in_load("gofmt", "-l", ".")
+    vetted = _in_load("go", "vet", "./...")
+
+    assert (unformatted.returncode, unformatted.stdout) == (0, "")
+    assert vetted.returncode == 0, vetted.stderr
+
+
+def _in_load(*command: str) -> subprocess.CompletedProcess[str]:
+    folder = ROOT / "bench" / "load"
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
