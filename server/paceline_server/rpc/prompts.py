@@ -47,11 +47,13 @@ def decode_prompt(wire: completion_pb2.Prompt, path: str, violations: Violations
     check_prompt_bounds(wire, path, violations)
     if not wire.messages:
         violations.add(f"{path}.messages", "is empty; a prompt needs at least one message")
+    messages = tuple(
+        _message(message, f"{path}.messages[{index}]", violations)
+        for index, message in enumerate(wire.messages)
+    )
+    _check_results(messages, f"{path}.messages", violations)
     return Prompt(
-        messages=tuple(
-            _message(message, f"{path}.messages[{index}]", violations)
-            for index, message in enumerate(wire.messages)
-        ),
+        messages=messages,
         tools=_tools(wire.tools, f"{path}.tools", violations),
         tool_choice=_tool_choice(wire, f"{path}.tool_choice", violations),
         response_format=_response_format(wire.response_format, f"{path}.response_format", violations),
@@ -106,6 +108,21 @@ def _part(wire: completion_pb2.Part, role: Role | None, path: str, violations: V
     if role is Role.TOOL and wire.WhichOneof("kind") not in ("tool_result", None):
         violations.add(path, "is no tool result; a message of the role TOOL holds nothing else")
     return Part(_kind(wire, role, path, violations), signature)
+
+
+def _check_results(messages: Sequence[Message], path: str, violations: Violations) -> None:
+    """Every result answers a call that came before it: no provider takes another one."""
+    called: set[str] = set()
+    for index, message in enumerate(messages):
+        for place, part in enumerate(message.parts):
+            kind = part.kind
+            if isinstance(kind, ToolCall):
+                called.add(kind.id)
+            elif isinstance(kind, ToolResult) and kind.tool_call_id not in called and kind.tool_call_id:
+                violations.add(
+                    f"{path}[{index}].parts[{place}].tool_result.tool_call_id",
+                    f"{kind.tool_call_id!r} is the id of no earlier tool call; send the call back, too",
+                )
 
 
 def _kind(wire: completion_pb2.Part, role: Role | None, path: str, violations: Violations) -> Kind:
