@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,13 @@ def corpus_folder() -> Path | None:
 
 def chat_recordings(folder: Path) -> list[Recording]:
     """All chat-completions cases of a folder of recordings."""
+    return recordings_of(folder, _CHAT_ENDPOINTS)
+
+
+def recordings_of(folder: Path, endpoints: Collection[str]) -> list[Recording]:
+    """All cases of a folder of recordings that are answers of `endpoints`."""
     cases = json.loads((folder / "index.json").read_bytes())["cases"]
-    return [_recording(folder, case) for case in cases if case["endpoint"] in _CHAT_ENDPOINTS]
+    return [_recording(folder, case) for case in cases if case["endpoint"] in endpoints]
 
 
 def read_slowly(recording: Recording) -> Reading:
@@ -68,7 +73,7 @@ def read_slowly(recording: Recording) -> Reading:
     if not recording.streamed:
         _read_document(reading, json.loads(recording.body), "message")
         return reading
-    for data in _event_data(recording.body):
+    for data in event_data(recording.body):
         if data == b"[DONE]":
             break
         try:
@@ -102,7 +107,8 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in framing}
 
 
-def _event_data(body: bytes) -> Iterator[bytes]:
+def event_data(body: bytes) -> Iterator[bytes]:
+    """The data of each event of a stream."""
     for event in body.replace(b"\r\n", b"\n").split(b"\n\n"):
         lines = [line for line in event.split(b"\n") if line.startswith(b"data:")]
         if lines:

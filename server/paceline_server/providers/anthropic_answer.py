@@ -1,0 +1,226 @@
+"""Reading Anthropic answers: events in, deltas and one ending out, for streams and whole answers.
+
+A stream is whole when `message_stop` has come, a document when it has a stop reason. Here is decided
+what counts as usage and what as a failure inside a status of 200. Bytes and connections are elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from paceline_server.completion.answer import Ending, FinishReason
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.deltas import Delta
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.anthropic_parts import BlockAssembler
+from paceline_server.providers.anthropic_usage import later, usage_of
+from paceline_server.providers.anthropic_wire import (
+    UNREADABLE,
+    Event,
+    Message,
+    WireUsage,
+    decode_event,
+    decode_message,
+    decode_types,
+)
+from paceline_server.providers.failures import FailureClassifier
+from paceline_server.providers.half_characters import HalfCharacters
+
+_OK = 200
+_PING = b"ping"
+_ERROR = "error"
+_BLOCK_DELTA = "content_block_delta"
+_UNPRINTABLE = "unprintable"
+_MAX_REASON_CHARACTERS = 64
+_MAX_MODEL_CHARACTERS = 128
+
+_FINISH_REASONS: Mapping[str, FinishReason] = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "pause_turn": FinishReason.OTHER,
+    "refusal": FinishReason.CONTENT_FILTER,
+}
+_EVENTS = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        _BLOCK_DELTA,
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        _ERROR,
+    }
+)
+_DELTAS = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta"})
+
+
+class AnthropicReader:
+    """Reads the events of one answer, or the one document of a whole answer; see `AnswerReader`."""
+
+    def __init__(self, provider: str, classifier: FailureClassifier) -> None:
+        self._parts = BlockAssembler(provider)
+        self._classifier = classifier
+        self._halves = HalfCharacters()
+        self._reason = ""
+        self._model = ""
+        self._usage: WireUsage | None = None
+        self._stopped = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the terminal marker was seen."""
+        return self._stopped
+
+    def read_event(self, data: bytes, name: bytes) -> bool:
+        """Take one event of a stream; returns whether it was the last one.
+
+        Raises:
+            AttemptFailure: The data tell an error, or are no event.
+        """
+        if name != _PING:
+            self._read(data, name.decode("ascii", "replace"))
+        return self._stopped
+
+    def read_document(self, data: bytes) -> None:
+        """Take an answer that is one document.
+
+        Raises:
+            AttemptFailure: The data tell an error, or are no answer.
+        """
+        try:
+            message = decode_message(data)
+        except UNREADABLE as error:
+            mended = self._halves.mended(data, keeps=False)
+            if mended is None:
+                raise self._unreadable(data) from error
+            self.read_document(mended)
+            return
+        if message.error or message.content is None:
+            self._check_for_error(data)
+            raise _malformed("the answer has no content")
+        for index, block in enumerate(message.content):
+            self._parts.start(index, block)
+        self._start(message)
+        self._read_reason(message.stop_reason)
+        self._stopped = bool(self._reason)
+
+    def take(self) -> list[Delta]:
+        """The deltas of what was read since the last time."""
+        return self._parts.take()
+
+    def finish(self) -> None:
+        """Complete the parts, after which `take` gives the last deltas and `ending` the end.
+
+        Raises:
+            AttemptFailure: As in `read_event`.
+        """
+        if self._halves.kept:
+            self._read(self._halves.released()[0], "")
+        self._parts.finish()
+
+    def ending(self) -> Ending:
+        """How the answer ended.
+
+        Raises:
+            AttemptFailure: The provider did not say that the answer is whole.
+        """
+        if not (self._stopped and self._reason):
+            missing = "a stop reason" if self._stopped else "its last event"
+            raise AttemptFailure(
+                FailureClass.TRANSIENT, f"the answer ended without {missing}", http_status=_OK
+            )
+        return Ending(
+            _FINISH_REASONS.get(self._reason, FinishReason.OTHER),
+            provider_reason=self._reason,
+            served_model=self._model,
+            usage=usage_of(self._usage),
+        )
+
+    def _read(self, data: bytes, name: str) -> None:
+        if self._halves.kept:
+            kept, data = self._halves.released(data)
+            self._read(kept, "")
+        try:
+            event = decode_event(data)
+        except UNREADABLE as error:
+            mended = self._halves.mended(data, keeps=name != _ERROR)
+            if mended:
+                self._read(mended, name)
+            elif mended is None and not self._is_unknown(data, name):
+                raise self._unreadable(data, is_error=name == _ERROR) from error
+            return
+        if event.error or _ERROR in (name, event.type):
+            raise self._classifier.of_error(data)
+        self._add(event, event.type or name)
+
+    def _add(self, event: Event, kind: str) -> None:
+        index = event.index or 0
+        if kind == _BLOCK_DELTA:
+            if event.delta is not None:
+                self._parts.add(index, event.delta)
+        elif kind == "content_block_start":
+            self._parts.start(index, event.content_block)
+        elif kind == "content_block_stop":
+            self._parts.stop(index)
+        elif kind == "message_start":
+            self._start(event.message or Message())
+        elif kind == "message_delta":
+            self._usage = later(self._usage, event.usage)
+            if event.delta is not None:
+                self._read_reason(event.delta.stop_reason)
+        elif kind == "message_stop":
+            self._stopped = True
+
+    def _start(self, message: Message) -> None:
+        self._usage = later(self._usage, message.usage)
+        if message.model and not self._model:
+            self._model = self._classifier.told(message.model, _MAX_MODEL_CHARACTERS)
+
+    def _read_reason(self, reason: str | None) -> None:
+        if not reason:
+            return
+        if reason not in _FINISH_REASONS:
+            # Also what redaction leaves nothing of was a stop reason.
+            reason = self._classifier.told(reason, _MAX_REASON_CHARACTERS) or _UNPRINTABLE
+        self._reason = reason
+
+    def _is_unknown(self, data: bytes, name: str) -> bool:
+        # What the format may have one day can hold anything, and means nothing to us.
+        if name == _ERROR:
+            return False
+        try:
+            told = decode_types(data)
+        except UNREADABLE:
+            return False
+        kind = told.type or name
+        if kind not in _EVENTS:
+            return bool(kind)
+        return kind == _BLOCK_DELTA and told.delta is not None and told.delta.type not in _DELTAS
+
+    def _unreadable(self, data: bytes, *, is_error: bool = False) -> AttemptFailure:
+        # An error may have any shape, so it is looked for before the data are called malformed.
+        if is_error:
+            return self._classifier.of_error(data)
+        try:
+            self._check_for_error(data)
+        except AttemptFailure as failure:
+            return failure
+        return _malformed("the answer is no message")
+
+    def _check_for_error(self, data: bytes) -> None:
+        try:
+            document: object = msgspec.json.decode(data)
+        except UNREADABLE as error:
+            raise _malformed("the answer is not JSON") from error
+        failure = self._classifier.of_document(document)
+        if failure is not None:
+            raise failure
+
+
+def _malformed(message: str) -> AttemptFailure:
+    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, message, http_status=_OK)

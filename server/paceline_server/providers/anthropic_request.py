@@ -1,0 +1,149 @@
+"""Writing Anthropic requests: a prompt in, the bytes of the body out.
+
+What the format cannot say is UNSUPPORTED, so that another target may be asked; a JSON object of any
+shape is such a thing, because the API enforces whole schemas only. Nothing is dropped in silence but
+settings that the format does not know (seed, penalties), an effort that the model cannot set (see
+`anthropic_thinking`), a choice among no tools, the name and the laxness of a schema, and what
+`anthropic_messages` says. What the caller's options set replaces what stands here, member by member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+from paceline_server.completion.prompt import (
+    GenerationConfig,
+    Prompt,
+    ResponseFormat,
+    ResponseFormatKind,
+    Tool,
+    ToolChoice,
+    ToolChoiceMode,
+)
+from paceline_server.providers.anthropic_messages import last_markable, plain, wire_messages, wire_system
+from paceline_server.providers.anthropic_settings import AnthropicSettings, ThinkingControl
+from paceline_server.providers.anthropic_thinking import thinking_control, thinking_members
+from paceline_server.providers.base import ProviderRequest
+from paceline_server.providers.http_provider import KEPT_MODEL_COUNT
+from paceline_server.providers.profile import Profile
+from paceline_server.providers.request_body import (
+    encode,
+    provider_options,
+    raw_object,
+    shared_body,
+    unsupported,
+)
+
+_CACHE_MARK = {"type": "ephemeral"}
+_NO_PARAMETERS = {"type": "object"}
+_TOOL_CHOICES = {
+    ToolChoiceMode.AUTO: "auto",
+    ToolChoiceMode.NONE: "none",
+    ToolChoiceMode.REQUIRED: "any",
+    ToolChoiceMode.NAMED: "tool",
+}
+
+
+class _Habits(NamedTuple):
+    """What of a model decides how its requests are written."""
+
+    max_tokens: int
+    thinking: ThinkingControl
+
+
+class RequestWriter:
+    """Writes the bodies of one provider's requests; each prompt is encoded once per call and dialect."""
+
+    def __init__(
+        self, provider: str, settings: AnthropicSettings, profile_of: Callable[[str], Profile]
+    ) -> None:
+        """Write for `provider`, of whose models `profile_of` tells what is known."""
+        self._provider = provider
+        self._settings = settings
+        self._profile_of = profile_of
+        self._habits = lru_cache(KEPT_MODEL_COUNT)(self._habits_of)
+
+    def body(self, request: ProviderRequest, *, stream: bool) -> bytes:
+        """The whole body for `request`.
+
+        Raises:
+            AttemptFailure: UNSUPPORTED or INVALID_REQUEST; the provider was not reached.
+        """
+        start = b'{"model":' + encode(request.model) + (b',"stream":true,' if stream else b",")
+        habits = self._habits(request.model)
+        dialect = f"anthropic/{habits.max_tokens}/{habits.thinking.value}"
+        return start + shared_body(request, dialect, self._provider, partial(self._fields, habits))[1:]
+
+    def _habits_of(self, model: str) -> _Habits:
+        known = self._profile_of(model).max_output_token_count
+        return _Habits(
+            known or self._settings.default_max_token_count,
+            self._settings.thinking_control or thinking_control(model),
+        )
+
+    def _fields(self, habits: _Habits, prompt: Prompt) -> dict[str, Any]:
+        config = prompt.config
+        max_tokens = config.max_output_token_count or habits.max_tokens
+        messages = wire_messages(prompt.messages, self._provider)
+        system = wire_system(prompt.messages)
+        tools = [_tool(tool) for tool in prompt.tools]
+        fields: dict[str, Any] = {"max_tokens": max_tokens}
+        fields.update(thinking_members(habits.thinking, prompt, messages, max_tokens))
+        if config.cache_prompt:
+            _mark(tools, system, messages[-1]["content"])
+        if system:
+            fields["system"] = plain(system)
+        fields["messages"] = [{**message, "content": plain(message["content"])} for message in messages]
+        if tools:
+            fields["tools"] = tools
+            if prompt.tool_choice is not None:
+                fields["tool_choice"] = _tool_choice(prompt.tool_choice)
+        if prompt.response_format is not None:
+            _add_format(fields, prompt.response_format)
+        _add_config(fields, config)
+        fields.update(provider_options(prompt, self._provider))
+        return fields
+
+
+def _add_config(fields: dict[str, Any], config: GenerationConfig) -> None:
+    values = {
+        "temperature": config.temperature,
+        "top_p": config.top_p,
+        "top_k": config.top_k,
+        "stop_sequences": list(config.stop_sequences) or None,
+    }
+    fields.update((name, value) for name, value in values.items() if value is not None)
+
+
+def _add_format(fields: dict[str, Any], wanted: ResponseFormat) -> None:
+    if wanted.kind is ResponseFormatKind.JSON_OBJECT:
+        raise unsupported("this provider gives JSON by a schema only; ask for a json_schema")
+    if wanted.kind is ResponseFormatKind.JSON_SCHEMA:
+        schema = raw_object(wanted.schema_json, "the schema of the response format")
+        fields.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": schema}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    written: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        written["description"] = tool.description
+    schema = tool.parameters_json_schema
+    what = f"the parameters of tool {tool.name!r}"
+    written["input_schema"] = raw_object(schema, what) if schema else _NO_PARAMETERS
+    return written
+
+
+def _tool_choice(choice: ToolChoice) -> dict[str, str]:
+    written = {"type": _TOOL_CHOICES[choice.mode]}
+    if choice.mode is ToolChoiceMode.NAMED:
+        written["name"] = choice.name
+    return written
+
+
+def _mark(tools: list[dict[str, Any]], system: list[dict[str, Any]], content: list[dict[str, Any]]) -> None:
+    # The cache holds tools, system and messages in this order: each is found again while it is the same.
+    for marked in (tools[-1] if tools else None, system[-1] if system else None, last_markable(content)):
+        if marked is not None:
+            marked["cache_control"] = _CACHE_MARK

@@ -1,0 +1,93 @@
+"""Translating how much a model should think into what that model of the Anthropic format understands.
+
+Claude 4.6 and later take an effort, earlier ones since 3.7 a budget of tokens. Where a budget cannot be
+given (the answer may be too short for it, the API refuses it beside a forced tool, before a prefilled
+answer, or within a turn whose thoughts are not at hand), the setting is left out, as the contract says
+of targets that cannot set their effort.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from paceline_server.completion.prompt import Prompt, ReasoningEffort, ToolChoiceMode
+from paceline_server.providers.anthropic_messages import THOUGHTS
+from paceline_server.providers.anthropic_settings import ThinkingControl
+
+MIN_BUDGET = 1024
+"""The least budget that the API takes; it must be below the most tokens of the answer."""
+
+_MAX_BUDGET = 32_000
+"""Above it models hardly use their budgets, and streams without an event get long."""
+
+_SHARES: Mapping[ReasoningEffort, float] = {
+    ReasoningEffort.MINIMAL: 0.0,
+    ReasoningEffort.LOW: 0.2,
+    ReasoningEffort.MEDIUM: 0.5,
+    ReasoningEffort.HIGH: 0.8,
+}
+_EFFORTS: Mapping[ReasoningEffort, str] = {
+    ReasoningEffort.NONE: "low",
+    ReasoningEffort.MINIMAL: "low",
+    ReasoningEffort.LOW: "low",
+    ReasoningEffort.MEDIUM: "medium",
+    ReasoningEffort.HIGH: "high",
+}
+_NAME = re.compile(
+    r"claude-(?:(?P<family>[a-z]+)-)?(?P<major>\d{1,2})(?:[.-](?P<minor>\d{1,2}))?(?!\d)", re.IGNORECASE
+)
+_ALWAYS = re.compile(r"claude-(?:fable|mythos)", re.IGNORECASE)
+_FIRST_WITH_BUDGET = (3, 7)
+_FIRST_WITH_EFFORT = (4, 6)
+_FORCED = frozenset({ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED})
+
+
+def thinking_control(model: str) -> ThinkingControl:
+    """How `model` is told how long to think; models of others take the older form, if any."""
+    if _ALWAYS.search(model):
+        return ThinkingControl.ALWAYS
+    found = _NAME.search(model)
+    if found is None:
+        return ThinkingControl.BUDGET
+    version = (int(found["major"]), int(found["minor"] or 0))
+    if version < _FIRST_WITH_BUDGET:
+        return ThinkingControl.NONE
+    return ThinkingControl.BUDGET if version < _FIRST_WITH_EFFORT else ThinkingControl.EFFORT
+
+
+def thinking_members(
+    control: ThinkingControl, prompt: Prompt, messages: Sequence[Mapping[str, Any]], max_tokens: int
+) -> dict[str, Any]:
+    """The members `thinking` and `output_config` that say the effort that `prompt` asks for.
+
+    Args:
+        control: What the model understands.
+        prompt: Of the request.
+        messages: Those of the prompt, as lists of blocks; the roles alternate.
+        max_tokens: As it is sent.
+    """
+    effort = prompt.config.reasoning_effort
+    if effort is None or control is ThinkingControl.NONE:
+        return {}
+    if control is ThinkingControl.ALWAYS:
+        return {"output_config": {"effort": _EFFORTS[effort]}}
+    if effort is ReasoningEffort.NONE:
+        return {"thinking": {"type": "disabled"}}
+    if control is ThinkingControl.EFFORT:
+        return {"thinking": {"type": "adaptive"}, "output_config": {"effort": _EFFORTS[effort]}}
+    if max_tokens <= MIN_BUDGET or not _may_have_budget(prompt, messages):
+        return {}
+    budget = min(max(int(max_tokens * _SHARES[effort]), MIN_BUDGET), _MAX_BUDGET)
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+
+
+def _may_have_budget(prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bool:
+    if prompt.tool_choice is not None and prompt.tool_choice.mode in _FORCED:
+        return False
+    if messages[-1]["role"] == "assistant":
+        return False
+    # A turn goes on with the results of its calls, and must have begun with a thought.
+    goes_on = len(messages) > 1 and messages[-1]["content"][0]["type"] == "tool_result"
+    return not goes_on or messages[-2]["content"][0]["type"] in THOUGHTS

@@ -1,0 +1,155 @@
+"""Recorded Anthropic exchanges go through the adapter on real sockets, and come out as their bytes say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from paceline_server.completion.answer import Ending, FinishReason
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.content import Part, ProviderSignature, Reasoning, Text, ToolCall
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.usage import Usage
+from paceline_server.providers.anthropic import AnthropicProvider
+from tests.providers.anthropic_reading import Reading, message_recordings, read_slowly
+from tests.providers.anthropic_support import a_request, connected, streamed
+from tests.providers.recordings_reader import OWN_RECORDINGS, Recording, corpus_folder
+from tests.providers.replay import PATIENCE, answering
+
+_SEEDS = range(4)
+_WAITING = {FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.OVERLOADED}
+_JUDGED: dict[str, set[FailureClass]] = {
+    "transient": _WAITING,
+    "permanent(quota)": {FailureClass.QUOTA},
+    "permanent(context)": {FailureClass.CONTEXT_TOO_LONG},
+}
+_RECORDED_ERRORS = {401: FailureClass.AUTHENTICATION, 404: FailureClass.MODEL_NOT_FOUND}
+_FINISH = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "refusal": FinishReason.CONTENT_FILTER,
+}
+
+
+async def _check_folder(folder: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for recording in message_recordings(folder):
+        async with asyncio.timeout(PATIENCE):
+            outcomes = {await _check(recording, seed) for seed in _SEEDS}
+        counts[f"{recording.provider} {recording.kind} {'/'.join(outcomes)}"] += 1
+    return counts
+
+
+async def _check(recording: Recording, seed: int) -> str:
+    script = answering(recording.body, status=recording.status, headers=recording.headers, seed=seed)
+    async with connected(script) as (provider, server):
+        if recording.kind == "error":
+            for ask in (provider.complete, provider.open):
+                with pytest.raises(AttemptFailure) as caught:
+                    await ask(a_request())
+                _check_failure(recording, caught.value)
+            return "failed"
+
+        reading = read_slowly(recording)
+        if reading.error or not reading.stopped:
+            with pytest.raises(AttemptFailure) as caught:
+                await _answer(provider, recording)
+            _check_failure(recording, caught.value)
+            return "failed"
+        parts, ending = await _answer(provider, recording)
+        _check_answer(recording.name, reading, parts, ending)
+        assert server.connection_count == 1
+        return "answered"
+
+
+async def _answer(provider: AnthropicProvider, recording: Recording) -> tuple[tuple[Part, ...], Ending]:
+    answer = await (streamed(provider) if recording.streamed else provider.complete(a_request()))
+    return answer.parts, answer.ending
+
+
+def _check_failure(recording: Recording, failure: AttemptFailure) -> None:
+    judged = recording.expected_class()
+    if judged is not None:
+        assert failure.failure_class in _JUDGED[judged], recording.name
+    else:
+        assert failure.failure_class is _RECORDED_ERRORS[recording.status], recording.name
+    assert failure.http_status == recording.status
+    assert failure.reached_provider
+
+
+def _check_answer(name: str, reading: Reading, parts: tuple[Part, ...], ending: Ending) -> None:
+    assert [part.kind.text for part in parts if isinstance(part.kind, Text)] == reading.texts(), name
+    thoughts = [part for part in parts if isinstance(part.kind, Reasoning)]
+    readable = [
+        (part.kind.text, _signature(part))
+        for part in thoughts
+        if isinstance(part.kind, Reasoning) and not part.kind.redacted_data
+    ]
+    assert readable == reading.thoughts(), name
+    encrypted = [
+        part.kind.redacted_data.decode()
+        for part in thoughts
+        if isinstance(part.kind, Reasoning) and part.kind.redacted_data
+    ]
+    assert encrypted == reading.redacted(), name
+    calls = [part.kind for part in parts if isinstance(part.kind, ToolCall)]
+    assert [(call.id, call.name, json.loads(call.arguments_json)) for call in calls] == reading.calls(), name
+    assert [_kind(part) for part in parts] == reading.kinds(), name
+    assert reading.finish is not None
+    assert ending.finish_reason is _FINISH[reading.finish], name
+    assert ending.provider_reason == reading.finish, name
+    assert ending.served_model == reading.model, name
+    _check_usage(name, reading, ending.usage)
+
+
+def _kind(part: Part) -> str:
+    if isinstance(part.kind, Reasoning):
+        return "redacted_thinking" if part.kind.redacted_data else "thinking"
+    return "text" if isinstance(part.kind, Text) else "tool_use"
+
+
+def _signature(part: Part) -> str:
+    assert isinstance(part.signature, ProviderSignature)
+    assert part.signature.provider == "acme"
+    return part.signature.value.decode()
+
+
+def _check_usage(name: str, reading: Reading, usage: Usage | None) -> None:
+    told = reading.usage
+    assert usage is not None, name
+    written, read = told.get("cache_creation_input_tokens"), told.get("cache_read_input_tokens")
+    assert usage.input_token_count == told["input_tokens"] + (written or 0) + (read or 0), name
+    assert usage.cache_write_token_count == written, name
+    assert usage.cached_input_token_count == read, name
+    assert usage.output_token_count == told["output_tokens"], name
+    details = told.get("output_tokens_details") or {}
+    assert usage.reasoning_token_count == details.get("thinking_tokens"), name
+
+
+async def test_own_recordings_say_what_their_bytes_say() -> None:
+    """A2, A3: an answer is what its bytes say, however the network cuts them."""
+    counts = await _check_folder(OWN_RECORDINGS)
+    assert sum(counts.values()) >= 8
+
+
+async def test_the_corpus_says_what_its_bytes_say(capsys: pytest.CaptureFixture[str]) -> None:
+    """A2, A3: every recorded answer of the format is read as its bytes say, however cut."""
+    folder = corpus_folder()
+    if folder is None:
+        sentence = "the recorded exchanges are absent: give their folder in PACELINE_WIRE_CORPUS"
+        if os.environ.get("CI") or os.environ.get("PACELINE_WIRE_CORPUS"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    counts = await _check_folder(folder)
+    with capsys.disabled():
+        print(f"\n{sum(counts.values())} recorded cases, {len(_SEEDS)} splits each:")  # noqa: T201
+        for case, count in sorted(counts.items()):
+            print(f"  {case}: {count}")  # noqa: T201
+    assert sum(counts.values()) >= 48
