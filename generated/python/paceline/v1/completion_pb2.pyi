@@ -809,7 +809,9 @@ class ToolResult(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
     tool_call_id: _builtins.str
-    """The call that it answers, as in ToolCall.id. Required."""
+    """The call that it answers, as in ToolCall.id of an earlier part of the
+    prompt. Required.
+    """
     failed: _builtins.bool
     """The tool failed, and the parts say how. Providers that cannot be told get
     the parts alone.
