@@ -6,7 +6,7 @@ One function a wire format. What the settings mean is theirs to say; nothing is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from dataclasses import replace
 
 from paceline_server.providers.base import Provider
 from paceline_server.providers.failures import FailureRule, rule
@@ -15,6 +15,7 @@ from paceline_server.providers.http_transport import AiohttpTransport
 from paceline_server.providers.openai import OpenAIProvider
 from paceline_server.providers.openai_settings import CacheHint, PrefillMark
 from paceline_server.providers.openai_settings import OpenAISettings as OpenAIDialect
+from paceline_server.providers.prices import PriceList
 from paceline_server.providers.profile import Profile
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_models import default_models, tiring_model
@@ -69,16 +70,28 @@ def _options(settings: HttpSettings, connect_timeout: float) -> HttpOptions:
     vendor = settings.known_vendor
     return HttpOptions(
         transport=AiohttpTransport(connect_timeout=connect_timeout),
-        profile_of=partial(_profile, settings),
+        profile_of=_profiles(settings),
         rules=[*map(_rule, settings.classify), *(vendor.rules if vendor else ())],
         headers={header: value.reveal() for header, value in settings.headers.items()},
         max_answer_bytes=settings.max_answer_size,
     )
 
 
-def _profile(settings: HttpSettings, model: str) -> Profile:
+def _profiles(settings: HttpSettings) -> Callable[[str], Profile]:
+    """What finds a model's profile: the configuration, over the price list, over the vendor's facts."""
     vendor = settings.known_vendor
-    return settings.profile(model, vendor.profile_of(model)) if vendor else settings.profile(model)
+    if vendor is None:
+        return settings.profile
+    if not vendor.price_list:
+        return lambda model: settings.profile(model, vendor.profile_of(model))
+    prices = PriceList(vendor.price_list)
+
+    def profile(model: str) -> Profile:
+        known, listed = vendor.profile_of(model), prices.find(model)
+        window = known.context_token_count or listed.context_token_count
+        return settings.profile(model, replace(known, price=listed.price, context_token_count=window))
+
+    return profile
 
 
 def _rule(told: ClassifyRule) -> FailureRule:

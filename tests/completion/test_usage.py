@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from paceline_server.completion.usage import (
     NOTHING_USED,
     Price,
+    PriceTier,
     Usage,
     UsageState,
     estimate_token_count,
@@ -155,3 +156,11 @@ def test_a_providers_own_cost_stands() -> None:
 def test_estimates_round_up(characters: int, tokens: int) -> None:
     """A6: text that is not empty never costs nothing."""
     assert estimate_token_count(characters) == tokens
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(100, 100), (101, 202), (200, 400), (201, 1005)])
+def test_a_long_input_has_the_price_of_its_tier(tokens: int, expected: int) -> None:
+    """K4: above a bound the whole call is at the other price, not only what is above it."""
+    million = 1_000_000
+    tiers = tuple(PriceTier(bound, Price(price * million, 0)) for bound, price in ((100, 2), (200, 5)))
+    assert Price(million, 0, tiers=tiers).cost_nano_usd(Usage(tokens)) == expected

@@ -36,6 +36,7 @@ def encode_status(status: TargetStatus) -> targets_pb2.TargetStatus:
                 cached_input_nano_usd=price.cached_input_nano_usd,
                 cache_write_nano_usd=price.cache_write_nano_usd,
                 output_nano_usd=price.output_nano_usd,
+                version=price.version,
             )
         )
     return wire
