@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from paceline_server.providers.anthropic import AnthropicProvider
+from paceline_server.providers.anthropic_settings import AnthropicSettings as AnthropicDialect
+from paceline_server.providers.anthropic_settings import ThinkingControl
 from paceline_server.providers.base import Provider
 from paceline_server.providers.failures import FailureRule, rule
 from paceline_server.providers.http_provider import HttpOptions
@@ -23,6 +26,7 @@ from paceline_server.providers.simulated_pace import DISTRIBUTION_KINDS, Distrib
 from paceline_server.providers.simulated_script import STEP_KINDS, AfterScript
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.settings.providers import (
+    AnthropicSettings,
     ClassifyRule,
     HttpSettings,
     OpenAISettings,
@@ -47,7 +51,10 @@ def make_provider(name: str, settings: ProviderSettings, connect_timeout: float)
     """
     if isinstance(settings, SimulatedSettings):
         return SimulatedProvider(name, _simulated_models(settings), seed=settings.seed)
-    return _openai(name, settings, _options(settings, connect_timeout))
+    options = _options(settings, connect_timeout)
+    if isinstance(settings, AnthropicSettings):
+        return _anthropic(name, settings, options)
+    return _openai(name, settings, options)
 
 
 def _openai(name: str, settings: OpenAISettings, options: HttpOptions) -> OpenAIProvider:
@@ -56,6 +63,24 @@ def _openai(name: str, settings: OpenAISettings, options: HttpOptions) -> OpenAI
         settings.base_url,
         _key(settings),
         settings=_dialect(settings),
+        key_header=settings.key_header,
+        **options,
+    )
+
+
+def _anthropic(name: str, settings: AnthropicSettings, options: HttpOptions) -> AnthropicProvider:
+    control = settings.thinking_control
+    dialect = AnthropicDialect(
+        version=settings.version,
+        betas=settings.beta,
+        default_max_token_count=settings.default_max_output_token_count,
+        thinking_control=None if control is None else ThinkingControl(control),
+    )
+    return AnthropicProvider(
+        name,
+        settings.base_url,
+        _key(settings),
+        settings=dialect,
         key_header=settings.key_header,
         **options,
     )

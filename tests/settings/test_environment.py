@@ -168,8 +168,8 @@ def test_other_variables_are_left_alone() -> None:
             "PACELINE_PROVIDER_X: providers.x.base_url: this is not a usable URL",
         ),
         (
-            {"PACELINE_PROVIDER_X": "anthropic+https://host"},
-            "PACELINE_PROVIDER_X: providers.x.format: there is no such",
+            {"PACELINE_PROVIDER_X": "anthropic+host"},
+            "PACELINE_PROVIDER_X: providers.x.base_url: this is not a usable URL",
         ),
         (
             {"PACELINE_PROVIDER_X": "opanai+https://host"},

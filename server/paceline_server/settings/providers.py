@@ -15,7 +15,7 @@ from paceline_server.settings.headers import Headers
 from paceline_server.settings.secret import HOW_TO_GIVE, Secret, refusal
 from paceline_server.settings.section import Section
 from paceline_server.settings.simulated import SimulatedTargetSettings
-from paceline_server.settings.targets import ModelFacts
+from paceline_server.settings.targets import ModelFacts, TokenLimit
 from paceline_server.settings.values import (
     Count,
     FailureClassName,
@@ -102,6 +102,7 @@ class HttpSettings(Section):
 
 
 _NO_FACTS = ModelFacts()
+_KEY_HEADER = "The header of the key, which is a bearer token in `authorization` and bare in others."
 
 
 class OpenAISettings(HttpSettings):
@@ -111,10 +112,7 @@ class OpenAISettings(HttpSettings):
     base_url: Url = Field(
         default="https://api.openai.com/v1", description="What precedes `/chat/completions`; a query is kept."
     )
-    key_header: HeaderName = Field(
-        default="authorization",
-        description="The header of the key, which is a bearer token in `authorization` and bare in others.",
-    )
+    key_header: HeaderName = Field(default="authorization", description=_KEY_HEADER)
     max_output_field: Literal["max_completion_tokens", "max_tokens"] = Field(
         default="max_completion_tokens",
         description="The request's field for the most output tokens; many servers know `max_tokens` only.",
@@ -154,19 +152,20 @@ class AnthropicSettings(HttpSettings):
 
     format: Literal["anthropic"] = Field(description="The wire format.")
     base_url: Url = Field(default="https://api.anthropic.com", description="What precedes `/v1/messages`.")
+    key_header: HeaderName = Field(default="x-api-key", description=_KEY_HEADER)
     version: Text = Field(default="2023-06-01", description="The header `anthropic-version`.")
-    beta: tuple[Text, ...] = Field(default=(), description="The header `anthropic-beta`.")
-
-
-class GeminiSettings(HttpSettings):
-    """A provider that speaks the Gemini generateContent format."""
-
-    format: Literal["gemini"] = Field(description="The wire format.")
-    base_url: Url = Field(
-        default="https://generativelanguage.googleapis.com",
-        description="What precedes `/v1beta/models/...`.",
+    beta: tuple[Text, ...] = Field(
+        default=(), description="Features in trial that every request asks for, in `anthropic-beta`."
     )
-    api_version: Text = Field(default="v1beta", description="The version in the path.")
+    default_max_output_token_count: TokenLimit = Field(
+        default=8192,
+        description="Sent where neither the caller nor `max_output_token_count` bounds the answer.",
+    )
+    thinking_control: Literal["none", "budget", "effort", "always"] | None = Field(
+        default=None,
+        description="How models are told how long to think: not at all, by tokens, by an effort, or by an "
+        "effort that cannot turn it off; unset goes by the model's name.",
+    )
 
 
 class SimulatedSettings(Section):
@@ -180,5 +179,5 @@ class SimulatedSettings(Section):
     )
 
 
-AnySettings = Annotated[OpenAISettings | SimulatedSettings, Field(discriminator="format")]
+AnySettings = Annotated[OpenAISettings | AnthropicSettings | SimulatedSettings, Field(discriminator="format")]
 ProviderSettings = Annotated[AnySettings, BeforeValidator(with_vendor)]

@@ -4,6 +4,7 @@ Where the facts come from:
 
 - billing after a cancellation: https://openrouter.ai/docs/api-reference/streaming (stream cancellation);
 - prefill: https://platform.claude.com/docs/en/about-claude/models/migration-guide (none from Claude 4.6 on);
+- length and thought of Claude: https://platform.claude.com/docs/en/models (each model's page);
 - images of OpenAI: https://platform.openai.com/docs/guides/images-vision, and documents:
   https://developers.openai.com/docs/guides/pdf-files;
 - images of Anthropic: https://platform.claude.com/docs/en/build-with-claude/vision, documents:
@@ -60,6 +61,28 @@ _ANTHROPIC_MEDIA = MediaLimits(
     max_document_bytes=before_base64(32 * MEGABYTE),
 )
 
+_CLAUDE_OPUS_4 = ("claude-opus-4-0*", "claude-opus-4-2025*", "claude-opus-4-1*")
+_CLAUDE_WITH_PREFILL = (
+    "claude-2*",
+    "claude-3-*",
+    "claude-sonnet-4-0*",
+    "claude-sonnet-4-2025*",
+    "claude-sonnet-4-5*",
+    *_CLAUDE_OPUS_4,
+    "claude-opus-4-5*",
+    "claude-haiku-4-5*",
+)
+_CLAUDE_WITH_HIDDEN_THOUGHT = (
+    "claude-opus-4-7*",
+    "claude-opus-4-8*",
+    "claude-opus-5*",
+    "claude-sonnet-5*",
+    "claude-haiku-5*",
+    "claude-fable-*",
+    "claude-mythos-*",
+)
+"""They decide themselves to think, and show nothing of it unless they are asked to."""
+
 ANTHROPIC = Vendor(
     name="anthropic",
     title="Anthropic",
@@ -70,21 +93,19 @@ ANTHROPIC = Vendor(
     profile=Profile(media=_ANTHROPIC_MEDIA),
     models=(
         # Named one by one: models that are not known yet refuse a prefill, as all new ones do.
+        Models(_CLAUDE_WITH_PREFILL, accepts_prefill=True),
+        Models(_CLAUDE_WITH_HIDDEN_THOUGHT, reasons_unseen=True, max_output_token_count=128_000),
         Models(
-            (
-                "claude-2*",
-                "claude-3-*",
-                "claude-sonnet-4-0*",
-                "claude-sonnet-4-2025*",
-                "claude-sonnet-4-5*",
-                "claude-opus-4-0*",
-                "claude-opus-4-2025*",
-                "claude-opus-4-1*",
-                "claude-opus-4-5*",
-                "claude-haiku-4-5*",
-            ),
-            accepts_prefill=True,
+            ("claude-2*", "claude-3-opus*", "claude-3-sonnet*", "claude-3-haiku*"),
+            max_output_token_count=4096,
         ),
+        Models(("claude-3-5-*",), max_output_token_count=8192),
+        Models(_CLAUDE_OPUS_4, max_output_token_count=32_000),
+        Models(
+            ("claude-3-7-*", "claude-sonnet-4-*", "claude-haiku-4-*", "claude-opus-4-5*"),
+            max_output_token_count=64_000,
+        ),
+        Models(("claude-opus-4-6*",), max_output_token_count=128_000),
     ),
 )
 
