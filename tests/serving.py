@@ -66,11 +66,13 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(folder: Path, configuration: str, **environ: str) -> AsyncIterator[Serving]:
+async def serving(
+    folder: Path, configuration: str, *, listen: str = "127.0.0.1:0", **environ: str
+) -> AsyncIterator[Serving]:
     """A gateway of `configuration` in a process of its own; killed if it still runs afterwards."""
     file, log = folder / "paceline.yaml", folder / "log"
     file.write_text(configuration, encoding="utf-8")
-    arguments = ("-m", "paceline_server", "serve", "--config", str(file), "--listen", "127.0.0.1:0")
+    arguments = ("-m", "paceline_server", "serve", "--config", str(file), "--listen", listen)
     # A file holds any number of lines; a pipe that nobody reads would stop the server.
     with log.open("wb") as written:
         process = await asyncio.create_subprocess_exec(

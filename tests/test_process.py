@@ -66,23 +66,27 @@ async def refused_while_draining(gateway: Serving) -> Failure:
     return failure
 
 
-def check_draining(failure: Failure) -> None:
-    """What a caller is told whom a draining replica refuses."""
+def check_draining(failure: Failure, listener: str) -> None:
+    """What a caller is told whom a draining replica refuses; the native listener cannot send the pushback."""
     assert (failure.reason, failure.code) == ("DRAINING", grpc.StatusCode.UNAVAILABLE)
-    assert failure.trailers["grpc-retry-pushback-ms"] == "1000"
+    assert failure.trailers.get("grpc-retry-pushback-ms") == ("1000" if listener == "grpcio" else None)
     retry = failure.detail(error_details_pb2.RetryInfo)
     assert retry is not None
     assert retry.retry_delay.ToTimedelta().total_seconds() == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "listener"),
+    [(signal.SIGTERM, "grpcio"), (signal.SIGINT, "grpcio"), (signal.SIGTERM, "native")],
+)
 async def test_a_signal_lets_every_stream_finish_and_refuses_new_calls(
-    number: signal.Signals, tmp_path: Path
+    number: signal.Signals, listener: str, tmp_path: Path
 ) -> None:
     """DRAINING: 200 streams finish, a new call is told RetryInfo and pushback, the exit code is 0."""
     provider = Held()
     async with replaying(provider) as server:
         settings = (
+            f"server: {{listener: {listener}}}\n"
             "drain: {timeout: 1h}\nattempts: {connect_timeout: 1m}\n"
             f"providers: {{p: {{format: openai, base_url: '{server.url}'}}}}\n"
         )
@@ -91,7 +95,7 @@ async def test_a_signal_lets_every_stream_finish_and_refuses_new_calls(
             await asyncio.gather(*(call.read() for call in calls))
             await server.until(lambda: len(server.requests) == STREAM_COUNT)
             gateway.signal(number)
-            check_draining(await refused_while_draining(gateway))
+            check_draining(await refused_while_draining(gateway), listener)
             assert gateway.running
             provider.released.set()
             told = await asyncio.gather(*map(read_stream, calls))
@@ -143,6 +147,19 @@ async def test_calls_are_taken_while_balancers_notice(tmp_path: Path) -> None:
         for _ in range(3):
             await gateway.chain.Chain(ask("test/well"))
         assert gateway.running
+
+
+async def test_a_native_listener_on_a_network_says_whom_it_is_for(tmp_path: Path) -> None:
+    """S7: one line at the start says that it is for trusted networks; on loopback there is none."""
+    settings = "server: {listener: native}\n" + SIMULATED
+    for listen, count in (("0.0.0.0:0", 1), ("127.0.0.1:0", 0)):
+        async with serving(tmp_path, settings, listen=listen) as gateway:
+            await gateway.chain.Chain(ask("test/well"))
+            gateway.signal()
+            assert await gateway.ended() == 0
+            warnings = [line for line in gateway.log() if line["level"] == "warning"]
+            assert len(warnings) == count
+            assert all("trusted networks only" in line["event"] for line in warnings)
 
 
 async def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from paceline_server.providers.base import Provider
 from paceline_server.providers.fitting import AsGiven
 from paceline_server.routing.catalog import Catalog, Definition, ModelKind
 from paceline_server.routing.directory import Directory
-from paceline_server.rpc.server import PacelineServer, ServerOptions, TlsFiles
+from paceline_server.rpc.options import ServerOptions, TlsFiles
+from paceline_server.rpc.server import PacelineServer
 from paceline_server.settings.load import NO_OPTIONS, Loaded, Names, load
 from paceline_server.settings.problem import Finding, SettingPath
 from paceline_server.settings.providers import ProviderSettings
@@ -35,7 +36,7 @@ from paceline_server.settings.schema import ModelSettings, Settings
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.strategies.surroundings import Surroundings
 from paceline_server.telemetry.calls import CallLog
-from paceline_server.telemetry.log import configure_log, log_health_change, log_lifecycle
+from paceline_server.telemetry.log import configure_log, log_caution, log_health_change, log_lifecycle
 
 EXIT_OK = 0
 EXIT_CUT_SHORT = 1
@@ -63,6 +64,8 @@ class Gateway:
         address = await self.server.start()
         _announce(address)
         log_lifecycle("started", address=address, providers=sorted(self.providers))
+        if self.server.caution:
+            log_caution(self.server.caution, address=address)
         async with asyncio.TaskGroup() as group:
             follower = group.create_task(self.server.follow_health())
             await stop.wait()
@@ -241,6 +244,7 @@ def _server_options(settings: Settings) -> ServerOptions:
         drain_delay=settings.drain.delay.total_seconds(),
         drain_timeout=settings.drain.timeout.total_seconds(),
         reflection=settings.reflection,
+        listener=settings.server.listener,
         tls=None
         if tls is None
         else TlsFiles(

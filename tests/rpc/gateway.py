@@ -33,7 +33,8 @@ from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.routing.catalog import Catalog, Definition
 from paceline_server.routing.directory import Directory
-from paceline_server.rpc.server import PacelineServer, ServerOptions, TlsFiles
+from paceline_server.rpc.options import ListenerKind, ServerOptions, TlsFiles
+from paceline_server.rpc.server import PacelineServer
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.strategies.call import AttemptConfig
 from paceline_server.strategies.surroundings import Surroundings
@@ -41,6 +42,15 @@ from paceline_server.telemetry.calls import CallEnded
 from tests.as_given import AsGiven
 
 M = TypeVar("M", bound=Message)
+
+LISTENERS: tuple[ListenerKind, ...] = ("grpcio", "native")
+
+
+class Served:
+    """The listener of gateways that are not told theirs; the fixture `listener` sets it."""
+
+    listener: ListenerKind = "grpcio"
+
 
 PATIENCE = 20.0
 """Seconds after which a test stops waiting for what should have come: a bound, never a measure."""
@@ -157,6 +167,7 @@ def options(**changes: Any) -> ServerOptions:
         "maximum_message_size": 16 << 20,
         "drain_delay": 0.0,
         "drain_timeout": 10.0,
+        "listener": Served.listener,
         **changes,
     }
     return ServerOptions(**values)
@@ -241,6 +252,13 @@ class Failure:
         failure = self.detail(errors_pb2.CallFailure)
         assert failure is not None
         return failure
+
+    def check_pushback(self, milliseconds: int) -> None:
+        """The pushback is this one; the native listener cannot send it."""
+        if Served.listener == "native":
+            assert "grpc-retry-pushback-ms" not in self.trailers
+        else:
+            assert self.trailers["grpc-retry-pushback-ms"] == str(milliseconds)
 
     def detail(self, kind: type[M]) -> M | None:
         """The one detail of a kind, or None."""

@@ -17,7 +17,10 @@ from tests.rpc.gateway import PATIENCE, Gate
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RESET, SETTINGS, GO_AWAY = 0, 1, 3, 4, 7
 END_STREAM, END_HEADERS, ACKNOWLEDGED = 1, 4, 1
+WINDOW_UPDATE = 8
 INITIAL_WINDOW_SIZE = 4
+WINDOW = 65_535
+"""Bytes that a client takes of a stream, and of all together, before it has said that it takes more."""
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -56,6 +59,12 @@ class Connection:
         self.writer.write(frame(DATA, END_STREAM, 1, body))
         await self.writer.drain()
 
+    async def open_windows(self, size: int) -> None:
+        """Take so many bytes more."""
+        for stream in (0, 1):
+            self.writer.write(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size)))
+        await self.writer.drain()
+
     async def end_of_stream(self) -> None:
         """Wait until the server has ended the stream, or the connection."""
         async with asyncio.timeout(PATIENCE):
@@ -63,7 +72,7 @@ class Connection:
                 kind, flags, stream = await self.frame()
                 if kind == SETTINGS and not flags & ACKNOWLEDGED:
                     self.writer.write(frame(SETTINGS, ACKNOWLEDGED, 0))
-                if kind == GO_AWAY or (stream == 1 and (kind == RESET or flags & END_STREAM)):
+                if stream == 1 and (kind == RESET or flags & END_STREAM):
                     return
 
     async def frame(self) -> tuple[int, int, int]:

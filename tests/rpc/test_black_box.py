@@ -42,7 +42,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture(scope="module")
-def grpc_addr(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+def grpc_addr(loop: asyncio.AbstractEventLoop, listener: str) -> Iterator[str]:
     """The address of the gateway, in the plugin's place for it."""
     context: AbstractAsyncContextManager[Gate] = gateway(MODELS)
 

@@ -30,6 +30,8 @@ from tests.providers.openai_support import connected
 from tests.providers.replay import Exchange, ReplayServer
 from tests.rpc.gateway import PATIENCE, Gate, ask, gateway, none_but, other_tasks
 
+pytestmark = pytest.mark.usefixtures("listener")
+
 CALL_COUNT = 10_000
 CONCURRENCY = 64
 MOST_OTHER_ENDS = 0.03

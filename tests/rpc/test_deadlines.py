@@ -11,7 +11,7 @@ from paceline_server.providers.simulated_script import AfterScript, Stall
 from paceline_server.providers.simulated_settings import SimulatedModel
 from tests.rpc.gateway import Failure, Gate, ask, failure, gateway, read_stream
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = pytest.mark.usefixtures("listener", "no_errors_logged")
 
 STALLING = {"a": SimulatedModel(script=(Stall(3),), after_script=AfterScript.LAST, merge=False)}
 

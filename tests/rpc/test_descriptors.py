@@ -23,6 +23,8 @@ from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.routing.catalog import Definition, ModelKind
 from tests.rpc.gateway import Gate, failure_of, gateway
 
+pytestmark = pytest.mark.usefixtures("listener")
+
 SERVICES = {
     "paceline.v1.ChainService": chain_pb2,
     "paceline.v1.RaceService": race_pb2,

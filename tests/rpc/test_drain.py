@@ -30,9 +30,9 @@ from tests.rpc.gateway import (
     read_stream,
 )
 from tests.rpc.providers import Waiting
-from tests.rpc.raw_http2 import http2
+from tests.rpc.raw_http2 import WINDOW, http2
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = pytest.mark.usefixtures("listener", "no_errors_logged")
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -95,7 +95,7 @@ async def test_a_drain_lets_what_runs_finish_and_refuses_what_comes() -> None:
         draining = await drain_begun(gate, watch)
         refused = await failure(gate.chain.Chain(ask()))
         assert (refused.reason, refused.code) == ("DRAINING", grpc.StatusCode.UNAVAILABLE)
-        assert refused.trailers["grpc-retry-pushback-ms"] == "1000"
+        refused.check_pushback(1000)
         assert refused.trailers["paceline-call-id"]
         retry = refused.detail(error_details_pb2.RetryInfo)
         assert retry is not None
@@ -110,6 +110,19 @@ async def test_a_drain_lets_what_runs_finish_and_refuses_what_comes() -> None:
         assert gate.server.in_flight_count == 0
         codes = [call.code for call in gate.calls if call.method.endswith("StreamChain")]
         assert codes == ["OK"] * 200
+
+
+async def test_the_last_answer_is_sent_before_the_port_closes() -> None:
+    """DRAINING: an answer that its client has only begun to read when all is over still arrives whole."""
+    async with gateway({"a": SimulatedModel(answer="x" * (4 * WINDOW))}) as gate, http2(gate) as connection:
+        await connection.request("/paceline.v1.ChainService/Chain", ask().SerializeToString())
+        await gate.book.ended(1)
+        draining = asyncio.create_task(gate.server.drain())
+        ended, _ = await asyncio.wait([draining], timeout=0.2)
+        assert not ended, "the client has taken a window of the answer, and no more"
+        await connection.open_windows(8 * WINDOW)
+        await connection.end_of_stream()
+        assert await draining is True
 
 
 async def test_what_outlasts_the_drain_is_told_that_it_was_cancelled() -> None:

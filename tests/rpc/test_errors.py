@@ -10,6 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from paceline.v1 import completion_pb2, errors_pb2
+from paceline_client.connect import connect
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
@@ -18,6 +19,8 @@ from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.strategies.call import AttemptConfig
 from tests.rpc.gateway import Failure, Gate, ask, failure, gateway, read_stream
 from tests.rpc.providers import Raising, Unprofiled
+
+pytestmark = pytest.mark.usefixtures("listener")
 
 
 def scripted(*steps: Step) -> SimulatedModel:
@@ -110,7 +113,21 @@ async def test_all_attempts_failed_tells_the_first_cause_and_the_smallest_wait()
         assert info.metadata["first_cause_target"] == "test/a"
         assert info.metadata["attempt_count"] == str(len(told.call_failure.attempts)) == "2"
         assert retry.retry_delay.ToTimedelta().total_seconds() == 20
-        assert told.trailers["grpc-retry-pushback-ms"] == "-1"
+        told.check_pushback(-1)
+
+
+async def test_no_client_retries_what_the_gateway_has_tried() -> None:
+    """A7: gRPC's own retries leave a call alone whose attempts all failed; what was refused they repeat."""
+    provider = Raising(AttemptFailure(FailureClass.TRANSIENT, "down"))
+    async with gateway(providers=[provider]) as gate, connect(gate.address) as channel:
+        stub = gate.chain_over(channel)
+        told = await failure(stub.Chain(ask()))
+        assert told.reason == "ALL_ATTEMPTS_FAILED"
+        assert len(gate.calls) == 1
+        gate.health.bench(Target("test", "a"), 0.2, "repairs")
+        told = await failure(stub.Chain(ask()))
+        assert told.reason == "ALL_ATTEMPTS_FAILED"
+        assert {call.reason for call in gate.calls} == {"ALL_ATTEMPTS_FAILED", "NO_HEALTHY_TARGET"}
 
 
 async def test_no_healthy_target_names_the_earliest_return() -> None:
@@ -124,7 +141,7 @@ async def test_no_healthy_target_names_the_earliest_return() -> None:
             assert (told.reason, told.code) == ("NO_HEALTHY_TARGET", grpc.StatusCode.UNAVAILABLE)
             wait = retry.retry_delay.ToTimedelta().total_seconds()
             assert 0 < wait <= 4500
-            assert told.trailers["grpc-retry-pushback-ms"] == str(round(wait * 1000))
+            told.check_pushback(round(wait * 1000))
             outcomes = {attempt.outcome for attempt in told.call_failure.attempts}
             assert outcomes == {completion_pb2.ATTEMPT_OUTCOME_SKIPPED}
         assert gate.simulated.call_count("a") + gate.simulated.call_count("b") == 0

@@ -41,7 +41,7 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
+def running(listener: str) -> Iterator[Running]:
     """One gateway for all examples: what one leaves behind, the next finds."""
     attempts = AttemptConfig(retry_backoff=1e-6)
     context = gateway(MODELS, definitions=DEFINITIONS, attempts=attempts)

@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from paceline.v1 import chain_pb2_grpc
-from paceline_server.rpc.server import ListenError, TlsFiles
+from paceline_server.rpc.options import ListenError, TlsFiles
 from tests.rpc.gateway import Gate, ask, failure, gateway
+
+pytestmark = pytest.mark.usefixtures("listener")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ async def stub_code(stub: chain_pb2_grpc.ChainServiceAsyncStub) -> grpc.StatusCo
     return await stub.Chain(ask(), timeout=20).code()
 
 
+# The native listener has no TLS.
+TLS_LISTENER = pytest.mark.parametrize("listener", ["grpcio"], indirect=True)
+
+
+@TLS_LISTENER
 async def test_a_listener_with_a_certificate_speaks_tls_only(authority: Issued, stranger: Issued) -> None:
     """S7: TLS to those who trust its authority; no others, and nobody in plain text."""
     async with listening(authority) as gate:
@@ -108,6 +115,7 @@ async def test_a_listener_with_a_certificate_speaks_tls_only(authority: Issued, 
         assert await call(gate, authority) == "OK"
 
 
+@TLS_LISTENER
 async def test_a_listener_with_an_authority_for_clients_asks_who_they_are(
     authority: Issued, stranger: Issued
 ) -> None:
@@ -143,7 +151,7 @@ async def test_an_address_that_cannot_be_listened_on_is_an_error(address: str) -
 
 
 async def test_a_certificate_that_is_none_is_an_error() -> None:
-    """Options: TLS files that cannot be used are a ListenError, not a traceback."""
+    """Options: TLS files that cannot be used, or not by this listener, are a ListenError, not a traceback."""
     with pytest.raises(ListenError, match="cannot listen"):
         async with gateway(tls=TlsFiles(b"nonsense", b"nonsense")):
             pass

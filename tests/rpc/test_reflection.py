@@ -23,6 +23,8 @@ from paceline_server.providers.simulated_script import AfterScript, Fail, Ok
 from paceline_server.providers.simulated_settings import SimulatedModel
 from tests.rpc.gateway import gateway
 
+pytestmark = pytest.mark.usefixtures("listener")
+
 MODELS = {
     "well": SimulatedModel(answer="All is well.", script=(Ok(),), after_script=AfterScript.LAST),
     "broken": SimulatedModel(script=(Fail(),), after_script=AfterScript.LAST),

@@ -58,7 +58,7 @@ CATALOGUE = {
 }
 """The contract's table."""
 
-MAXIMUM_DETAILS_BYTES = 6 * 1024
+MAXIMUM_DETAILS_BYTES = 4608
 
 
 def read(status: RichStatus) -> Failure:
@@ -182,7 +182,7 @@ def failed_call(attempts: list[Attempt]) -> Call:
 
 @given(error=ERRORS, attempts=st.lists(ATTEMPTS, max_size=64))
 def test_a_failed_call_tells_what_fits_into_6_kib(error: CallFailed, attempts: list[Attempt]) -> None:
-    """CallFailure: all details stay below 6 KiB, first cause first, cut from the end, and counted."""
+    """CallFailure: all details stay below 4.5 KiB, first cause first, cut from the end, and counted."""
     call = failed_call(attempts)
     told = read(to_status(error, "the-id", call))
     assert sum(detail.ByteSize() for detail in told.status.details) <= MAXIMUM_DETAILS_BYTES

@@ -29,11 +29,11 @@ from paceline_server.providers.simulated_script import (
 )
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.strategies.call import AttemptConfig
-from tests.rpc.gateway import Gate, Told, ask, gateway, none_but, other_tasks, read_stream
+from tests.rpc.gateway import PATIENCE, Gate, Told, ask, gateway, none_but, other_tasks, read_stream
 from tests.rpc.providers import Flood, Waiting
 from tests.rpc.raw_http2 import http2
 
-pytestmark = pytest.mark.usefixtures("no_errors_logged")
+pytestmark = pytest.mark.usefixtures("listener", "no_errors_logged")
 
 CONFIG = AttemptConfig(first_content_timeout=0.05, gap_timeout=0.05, retry_backoff=1e-6, shortest_share=0.05)
 
@@ -160,9 +160,11 @@ async def test_every_stream_keeps_the_grammar(step: Step) -> None:
     """The stream, rules 1 to 5: for every recovery, script, hold and length of chain."""
     models = {"a": model(step, merge=False), "b": model(Ok())}
     async with gateway(models, attempts=CONFIG, maximum_deadline=5.0) as gate:
+        call_count = 0
         for recovery, spec, hold in itertools.product(RECOVERIES, ("test/a,test/b", "test/a"), (0, 2, 64)):
             if hold and recovery != completion_pb2.RECOVERY_HOLD:
                 continue
+            call_count += 1
             gate.health.unbench(Target("test", "a"))
             endless = isinstance(step, Stall) and step.after_tokens == 0 and spec == "test/a"
             limit = 0.1 if endless else None
@@ -173,6 +175,8 @@ async def test_every_stream_keeps_the_grammar(step: Step) -> None:
                 assert told.failure.code is grpc.StatusCode.DEADLINE_EXCEEDED
             else:
                 check_grammar(told)
+        # A client whose deadline has passed knows so before the server does.
+        await gate.book.ended(call_count)
         assert not gate.bugs
         assert gate.simulated.open_stream_count == 0
 
@@ -204,6 +208,28 @@ async def test_a_slow_reader_holds_back_its_provider_and_no_other() -> None:
         rest = await read_stream(slow)
         assert rest.kinds()[-1] == "finished"
         assert len(standing(rest)) == flood.read_counts[0] == DELTA_COUNT
+
+
+SLOW_COUNT = 40
+"""More than a process has threads to wait in."""
+
+
+async def test_many_slow_readers_hold_up_nobody() -> None:
+    """S3: however many clients do not read, another's stream goes on, and so does work in threads."""
+    flood = Flood(DELTA_COUNT, DELTA_LENGTH)
+    async with gateway(providers=[flood]) as gate:
+        slow = [gate.chain_over(gate.connect()).StreamChain(ask()) for _ in range(SLOW_COUNT)]
+        await asyncio.gather(*(call.read() for call in slow))
+        async with asyncio.timeout(PATIENCE):
+            quick = await read_stream(gate.chain.StreamChain(ask()))
+            assert quick.kinds()[-1] == "finished"
+            assert await asyncio.to_thread(gate.address.startswith, "127") is True
+        assert flood.read_counts[SLOW_COUNT] == DELTA_COUNT
+        assert max(flood.read_counts[:SLOW_COUNT]) < DELTA_COUNT // 3
+        for call in slow:
+            call.cancel()
+        await gate.book.ended(SLOW_COUNT + 1)
+        assert flood.closed_count == SLOW_COUNT + 1
 
 
 async def test_a_reader_that_never_reads_is_ended_by_the_deadline() -> None:

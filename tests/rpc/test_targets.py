@@ -27,6 +27,8 @@ from paceline_server.rpc.targets import MAXIMUM_QUEUED_CHANGE_COUNT
 from tests.rpc.gateway import Gate, HandClock, ask, failure, gateway
 from tests.rpc.raw_http2 import http2
 
+pytestmark = pytest.mark.usefixtures("listener")
+
 A, B, OTHER = Target("test", "a"), Target("test", "b"), Target("test-2", "a")
 
 ListTargets = targets_pb2.ListTargetsRequest

@@ -20,6 +20,7 @@ from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.routing.spec import NAME
 from paceline_server.settings.engines import AttemptSettings, HealthSettings, RetryBudgetSettings
 from paceline_server.settings.load import load
+from paceline_server.settings.problem import ConfigurationError
 from paceline_server.settings.providers import OpenAISettings, SimulatedSettings
 from paceline_server.settings.schema import Settings, redacted
 from paceline_server.settings.simulated import PaceForms, SimulatedTargetSettings, StepForms
@@ -179,3 +180,22 @@ def test_redacted_settings_are_written_as_they_are_read(tmp_path: Path) -> None:
     again = redacted(Settings.model_validate(data))
     del again["providers"]["p"]["headers"], data["providers"]["p"]["headers"]
     assert again == data
+
+
+@pytest.mark.parametrize("listener", ["native", "grpcio"])
+def test_the_native_listener_is_refused_with_tls(listener: str, tmp_path: Path) -> None:
+    """S7: a certificate that would not be used is an error of the configuration, with a remedy."""
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    file = tmp_path / "paceline.yaml"
+    tls = "tls: {certificate_file: c.pem, private_key_file: k.pem}\nproviders: {s: {format: simulated}}\n"
+    file.write_text(f"server: {{listener: {listener}}}\n{tls}", encoding="utf-8")
+    if listener == "grpcio":
+        assert load(file, {}).settings.server.listener == "grpcio"
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, {})
+    (problem,) = caught.value.problems
+    assert problem.path == ("server",)
+    assert "has no TLS" in problem.message
+    assert "listener: grpcio" in problem.remedy

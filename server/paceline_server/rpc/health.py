@@ -16,6 +16,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from paceline_server.routing.directory import Directory
+from paceline_server.rpc.listeners import Context
 from paceline_server.rpc.registration import services
 
 LIVENESS = "liveness"
@@ -29,8 +30,6 @@ NAMES_AT_ONCE = 250
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 _MESSAGES: Any = health_pb2
 """The types that come with the stubs do not know `List` yet."""

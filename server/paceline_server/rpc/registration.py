@@ -32,22 +32,19 @@ def services() -> list[ServiceDescriptor]:
     return [service for file in FILES for service in file.services_by_name.values()]
 
 
-def generic_handlers(servicers: Mapping[str, object], shell: Shell) -> list[grpc.GenericRpcHandler]:
-    """One handler a service.
+def register(servicers: Mapping[str, object], shell: Shell, registrar: Any) -> None:
+    """Register every method, in the two ways in which generated code does: listeners take one or the other.
 
     Args:
         servicers: By full service name; a method `StreamChain` is served by `stream_chain`.
+        registrar: Of the listener.
     """
-    return [
-        grpc.method_handlers_generic_handler(
-            service.full_name,
-            {
-                method.name: _method(method, servicers.get(service.full_name), shell)
-                for method in service.methods
-            },
-        )
-        for service in services()
-    ]
+    for service in services():
+        servicer = servicers.get(service.full_name)
+        methods = {method.name: _method(method, servicer, shell) for method in service.methods}
+        generic = grpc.method_handlers_generic_handler(service.full_name, methods)
+        registrar.add_generic_rpc_handlers([generic])
+        registrar.add_registered_method_handlers(service.full_name, methods)
 
 
 def _method(method: MethodDescriptor, servicer: object, shell: Shell) -> grpc.RpcMethodHandler[Any, Any]:

@@ -1,4 +1,4 @@
-"""The grpcio listener: options, credentials, the services, and how it drains.
+"""The server: the services on the listener that is configured, and how it drains.
 
 It serves the contract, health and, unless switched off, reflection.
 """
@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import grpc
-import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from paceline_server.routing.directory import Directory
 from paceline_server.rpc.chain import ChainRpc
 from paceline_server.rpc.health import HealthReporter, HealthRpc
-from paceline_server.rpc.registration import generic_handlers, services
+from paceline_server.rpc.listeners import make_listener
+from paceline_server.rpc.options import ListenError, ServerOptions
+from paceline_server.rpc.registration import register, services
 from paceline_server.rpc.shell import Shell
 from paceline_server.rpc.targets import TargetRpc
 from paceline_server.strategies.assembly import Assembly
@@ -28,41 +27,9 @@ HIGHEST_PORT = 65_535
 CLOSING_GRACE = 1.0
 """Seconds for the last statuses to reach their clients once nothing is in flight any more."""
 
-MAXIMUM_PENDING_COUNT = 50_000
-"""A burst waits its turn; each waiting call costs its request's memory."""
 
-SHORTEST_PING_INTERVAL_MS = 20_000
-"""A client that pings more often is hung up on (gRPC's own default is five minutes)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """The server's identity as PEM; `client_ca` set means that clients must show a certificate of it."""
-
-    certificate_chain: bytes
-    private_key: bytes
-    client_ca: bytes | None = None
-
-    def __repr__(self) -> str:
-        """Without the key."""
-        return f"TlsFiles(client_ca={self.client_ca is not None})"
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """How the listener listens; durations in seconds, sizes in bytes."""
-
-    address: str
-    maximum_deadline: float
-    maximum_message_size: int
-    drain_delay: float
-    drain_timeout: float
-    reflection: bool = True
-    tls: TlsFiles | None = None
-
-
-class ListenError(OSError):
-    """The address cannot be listened on."""
+_add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+"""The types that come with the stubs do not know what it takes."""
 
 
 class PacelineServer:
@@ -74,22 +41,31 @@ class PacelineServer:
         """Build the server; nothing is bound yet."""
         self._options = options
         self._shell = Shell(maximum_deadline=options.maximum_deadline, observer=observer)
-        self._server = grpc.aio.server(options=_channel_options(options))
+        self._listener = make_listener(options)
         self._health = HealthRpc()
         servicers: Mapping[str, object] = {
             "paceline.v1.ChainService": ChainRpc(assembly),
             "paceline.v1.TargetService": TargetRpc(directory, self._shell),
         }
         self._reporter = HealthReporter(self._health, directory, servicers.keys())
-        self._server.add_generic_rpc_handlers(generic_handlers(servicers, self._shell))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        registrar = self._listener.registrar
+        register(servicers, self._shell, registrar)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, registrar)
         if options.reflection:
             names = [
                 *(service.full_name for service in services()),
                 health.SERVICE_NAME,
                 reflection.SERVICE_NAME,
             ]
-            reflection.enable_server_reflection(names, self._server)
+            reflector = reflection.aio.ReflectionServicer(names)
+            _add_reflection(reflector, registrar)
+
+    @property
+    def caution(self) -> str:
+        """What operators should know of how this server listens; empty where there is nothing."""
+        if self._options.listener == "grpcio" or self._options.on_this_machine_only:
+            return ""
+        return "the native listener has no TLS and is for trusted networks only; use grpcio on an open one"
 
     @property
     def in_flight_count(self) -> int:
@@ -103,7 +79,7 @@ class PacelineServer:
             ListenError: The address is taken or cannot be bound.
         """
         port = self._bind()
-        await self._server.start()
+        await self._listener.start()
         self._reporter.started()
         host, _, _ = self._options.address.rpartition(":")
         return self._options.address if host.startswith("unix") else f"{host}:{port}"
@@ -125,7 +101,7 @@ class PacelineServer:
         if not finished:
             self._shell.cut_short()
             await self._idle_within(CLOSING_GRACE)
-        await self._server.stop(CLOSING_GRACE)
+        await self._listener.stop(CLOSING_GRACE)
         return finished
 
     async def _idle_within(self, seconds: float) -> bool:
@@ -137,37 +113,9 @@ class PacelineServer:
         return True
 
     def _bind(self) -> int:
-        tls = self._options.tls
         address = self._options.address
         port = address.rpartition(":")[2]
         if port.isdigit() and int(port) > HIGHEST_PORT:
             # The transport would take the rest of a division by 65536.
             raise ListenError(f"cannot listen on {address}: {port} is no port")
-        try:
-            if tls is None:
-                return self._server.add_insecure_port(address)
-            credentials = grpc.ssl_server_credentials(
-                [(tls.private_key, tls.certificate_chain)],
-                root_certificates=tls.client_ca,
-                require_client_auth=tls.client_ca is not None,
-            )
-            return self._server.add_secure_port(address, credentials)
-        except RuntimeError:
-            cause = "it is in use or not this machine's"
-            if tls is not None:
-                cause += ", or the certificate and its key cannot be used"
-            raise ListenError(f"cannot listen on {address}: {cause}") from None
-
-
-def _channel_options(options: ServerOptions) -> list[tuple[str, Any]]:
-    return [
-        ("grpc.max_receive_message_length", options.maximum_message_size),
-        ("grpc.max_send_message_length", -1),
-        # Two servers on one port would share the calls without knowing of each other's benches.
-        ("grpc.so_reuseport", 0),
-        # The core drops calls of a burst above 1,000, with a status that says that the caller left.
-        ("grpc.server.max_pending_requests", MAXIMUM_PENDING_COUNT),
-        ("grpc.server.max_pending_requests_hard_limit", MAXIMUM_PENDING_COUNT),
-        # Models think for minutes without a byte; clients may ask more often whether this end still lives.
-        ("grpc.http2.min_ping_interval_without_data_ms", SHORTEST_PING_INTERVAL_MS),
-    ]
+        return self._listener.bind()

@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 
 from paceline_server.completion.errors import CallFailed, ErrorReason, PacelineError, Refused
 from paceline_server.completion.usage import NOTHING_USED
+from paceline_server.rpc.listeners import Context
 from paceline_server.rpc.status import CALL_ID, RichStatus, to_status
 from paceline_server.strategies.call import Call
 from paceline_server.telemetry.calls import CallEnded, CallObserver
@@ -46,7 +47,7 @@ class Rpc:
     call_id: str
     started_at: float
     deadline: float
-    context: grpc.aio.ServicerContext[Any, Any]
+    context: Context
     call: Call | None = None
 
     async def write(self, message: Message) -> None:
@@ -108,7 +109,7 @@ class Shell:
     def unary(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
         """The gRPC behaviour of a unary method."""
 
-        async def behaviour(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def behaviour(request: Message, context: Context) -> Any:
             return await self._run(method, handler, request, context)
 
         return behaviour
@@ -116,14 +117,12 @@ class Shell:
     def streaming(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[None]]:
         """The gRPC behaviour of a server-streaming method."""
 
-        async def behaviour(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        async def behaviour(request: Message, context: Context) -> None:
             await self._run(method, handler, request, context)
 
         return behaviour
 
-    async def _run(
-        self, method: str, handler: Handler, request: Message, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> Any:
+    async def _run(self, method: str, handler: Handler, request: Message, context: Context) -> Any:
         now = asyncio.get_running_loop().time()
         rpc = Rpc(method, secrets.token_hex(16), now, self._deadline(now, context), context)
         task = _current_task()
@@ -173,7 +172,7 @@ class Shell:
         self._observer.bug(rpc.call_id, rpc.method, error)
         return PacelineError(ErrorReason.INTERNAL, "a bug in Paceline; its operators have the details")
 
-    def _deadline(self, now: float, context: grpc.aio.ServicerContext[Any, Any]) -> float:
+    def _deadline(self, now: float, context: Context) -> float:
         remaining = context.time_remaining()
         if remaining is None:
             return now + self._maximum_deadline

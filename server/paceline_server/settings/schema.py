@@ -9,13 +9,21 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from paceline_server.settings.engines import AttemptSettings, HealthSettings, RetryBudgetSettings
 from paceline_server.settings.providers import ProviderSettings
 from paceline_server.settings.secret import refusal
 from paceline_server.settings.section import Section
 from paceline_server.settings.values import (
+    Count,
     Duration,
     Flag,
     Kind,
@@ -30,6 +38,15 @@ from paceline_server.settings.values import (
 
 def _not_built(_given: object) -> object:
     raise refusal("this kind of model is not available in this version", "use chain, or remove it")
+
+
+def _one_worker(count: int) -> int:
+    if count > 1:
+        raise refusal(
+            "several workers need Redis, to share health and budgets; this is not built in this version",
+            "write 1, or start several servers, which know nothing of each other's benches",
+        )
+    return count
 
 
 Spec = Annotated[
@@ -48,6 +65,18 @@ class TlsSettings(Section):
     private_key_file: ReadableFile = Field(description="PEM: the private key of the certificate.")
     client_ca_file: ReadableFile | None = Field(
         default=None, description="PEM: callers must show a certificate that one of these issued."
+    )
+
+
+class ServerSettings(Section):
+    """What takes the connections (rules S7, H6)."""
+
+    listener: Literal["grpcio", "native"] = Field(
+        default="grpcio",
+        description="grpcio for any network; native, faster and without TLS, for trusted ones.",
+    )
+    workers: Annotated[Count, Field(ge=1), AfterValidator(_one_worker)] = Field(
+        default=1, description="Processes that take calls; this version runs one."
     )
 
 
@@ -123,6 +152,7 @@ class Settings(Section):
         default="127.0.0.1:50051", description="Where calls are accepted; port 0 is any free one."
     )
     tls: TlsSettings | None = Field(default=None, description="Encryption of the listener.")
+    server: ServerSettings = Field(default=ServerSettings(), description="What takes the connections.")
     default_model: Spec | None = Field(default=None, description="The spec for calls that name no model.")
     reflection: Flag = Field(default=True, description="Let tools ask the server for its contract.")
     call: CallSettings = Field(default=CallSettings(), description="What holds for every call.")
@@ -137,6 +167,17 @@ class Settings(Section):
         default_factory=dict, description="Names for specs: aliases and virtual models."
     )
     providers: Mapping[Name, Provider] = Field(default_factory=dict, description="Where answers come from.")
+
+    @field_validator("server")
+    @classmethod
+    def _can_do_what_is_asked(cls, server: ServerSettings, info: ValidationInfo) -> ServerSettings:
+        # `tls` stands before it; where that is wrong itself, it is told alone.
+        if server.listener == "native" and info.data.get("tls") is not None:
+            raise refusal(
+                "listener is native, which has no TLS, and there is a certificate below tls",
+                "write listener: grpcio, or remove tls if all networks that reach the server are trusted",
+            )
+        return server
 
 
 def redacted(settings: Settings) -> dict[str, Any]:

@@ -76,6 +76,11 @@ def log_lifecycle(event: str, **values: object) -> None:
     structlog.get_logger("paceline").info(event, **values)
 
 
+def log_caution(event: str, **values: object) -> None:
+    """One line for what the operators have configured and may not have meant."""
+    structlog.get_logger("paceline").warning(event, **values)
+
+
 def _to_json(event: Any, **_options: object) -> bytes:
     try:
         return msgspec.json.encode(event, enc_hook=repr)

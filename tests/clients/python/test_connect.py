@@ -13,7 +13,7 @@ from paceline.v1.chain_pb2 import ChainResponse, StreamChainResponse
 from paceline_client.chain import chain, chain_request, stream_chain
 from paceline_client.connect import channel_options, connect, is_loopback, service_config
 from paceline_client.errors import CallFailed
-from paceline_server.rpc.server import SHORTEST_PING_INTERVAL_MS
+from paceline_server.rpc.listeners import SHORTEST_PING_INTERVAL_MS
 from tests.clients.python.certificates import self_signed
 from tests.clients.python.fake_gateway import FakeGateway, Refusal, serving
 
