@@ -30,7 +30,7 @@ from paceline_server.routing.directory import Directory
 from paceline_server.rpc.options import ServerOptions, TlsFiles
 from paceline_server.rpc.server import PacelineServer
 from paceline_server.settings.load import NO_OPTIONS, Loaded, Names, load
-from paceline_server.settings.problem import Finding, SettingPath
+from paceline_server.settings.problem import Finding, SettingPath, told_of
 from paceline_server.settings.providers import ProviderSettings
 from paceline_server.settings.schema import ModelSettings, Settings
 from paceline_server.strategies.assembly import Assembly
@@ -198,13 +198,12 @@ def _check_names(names: Names) -> Iterable[Finding]:
         try:
             catalog.resolve(spec)
         except ModelNotFound as error:
-            yield Finding(
-                path, error.message, "correct the spelling, or configure it below models or providers"
-            )
+            remedy = "correct the spelling, or configure it below models or providers"
+            yield Finding(path, told_of(spec, error.message), remedy)
         except PacelineError as error:
             yield Finding(
                 path,
-                error.message.removeprefix("model: "),
+                told_of(spec, error.message.removeprefix("model: ")),
                 "write specs such as openai/gpt-4o-mini, or names that lead to some",
             )
 

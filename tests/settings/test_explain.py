@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from paceline_server.app import load_checked
 from paceline_server.settings.load import load
 from paceline_server.settings.problem import HIDDEN_KEY, ConfigurationError, shown
 from paceline_server.settings.reference import rows
@@ -115,3 +116,36 @@ def _said(file: Path, environ: dict[str, str]) -> str:
 def test_a_settings_name_is_shown_only_if_it_can_be_one(key: str, text: str) -> None:
     """S6: a secret that stands where a name belongs is not repeated, and no name is longer than a line."""
     assert shown(key) == text
+
+
+SECRETS = [
+    "sk-canary-4711",
+    "Bearer canary4711",
+    "simulated,sk-canary-4711",
+    "absent/sk-canary-4711",
+    "sk_canary/model",
+    "/AIzacanary4711",
+    "canary4711/dGhpcyBpcyBub3QgYSBzZWNyZXQ1",
+    "%canary0123456789abcdef0123456789abcdef",
+]
+
+
+@pytest.mark.parametrize(
+    "form", ["default_model: '{}'", "models: {{m: '{}'}}", "models: {{m: {{chain: ['{}']}}}}"]
+)
+@pytest.mark.parametrize("spec", SECRETS)
+def test_a_secret_that_stands_for_a_spec_is_not_repeated(tmp_path: Path, form: str, spec: str) -> None:
+    """S6: a key pasted where a model belongs is told as such, at its place, and not shown."""
+    file = tmp_path / "paceline.yaml"
+    file.write_text(f"{form.format(spec)}\n{SIMULATED}")
+    with pytest.raises(ConfigurationError) as caught:
+        load_checked(file, {})
+    assert "canary" not in f"{caught.value}{caught.value!r}{caught.value.problems}"
+
+
+def test_a_spec_that_is_none_is_still_repeated(tmp_path: Path) -> None:
+    """S5: who misspells a name sees what was written."""
+    file = tmp_path / "paceline.yaml"
+    file.write_text(f"default_model: 'simulatd/!'\nmodels: {{m: '!claude-sonnet-4-20250514'}}\n{SIMULATED}")
+    with pytest.raises(ConfigurationError, match="'!claude-sonnet-4-20250514' has no valid name"):
+        load_checked(file, {})

@@ -86,11 +86,24 @@ def shown(key: str) -> str:
     return repr(key) if "." in key else key
 
 
+def told_of(value: str, message: str) -> str:
+    """A message that may repeat `value`, or names: what looks like a secret is left out of it."""
+    if any(map(_hides, _WORD.findall(value))):
+        return "this looks like a secret, and means nothing here"
+    return _WORD.sub(lambda found: HIDDEN_KEY if _hides(found[0]) else found[0], message)
+
+
+def _hides(word: str) -> bool:
+    # In a spec the secret may stand after the provider, too.
+    return any(_SECRET.match(part) for part in (word, *word.split("/")))
+
+
 HIDDEN_KEY = "(a name that looks like a secret)"
 
 _LONGEST_KEY = 64
 _SHOWN_OF_NO_NAME = 12
 _NAME = re.compile(rf"[\w.-]{{1,{_LONGEST_KEY}}}")
+_WORD = re.compile(r"(?:Bearer |Basic )?[^\s'\",]+")
 _SECRET = re.compile(
     # The beginnings that issuers give to their keys, or many characters in a row with digits among them.
     r"(sk|SK)[-_]|gsk_|xai-|hf_|ghp_|github_pat_|AIza|AKIA|eyJ|Bearer |Basic "
