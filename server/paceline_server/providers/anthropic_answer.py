@@ -23,7 +23,7 @@ from paceline_server.providers.anthropic_wire import (
     WireUsage,
     decode_event,
     decode_message,
-    decode_types,
+    decode_type,
 )
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.half_characters import HalfCharacters
@@ -194,13 +194,13 @@ class AnthropicReader:
         if name == _ERROR:
             return False
         try:
-            told = decode_types(data)
+            told = decode_type(data)
+            kind = told.type or name
+            if kind not in _EVENTS:
+                return bool(kind)
+            return kind == _BLOCK_DELTA and decode_type(told.delta).type not in _DELTAS
         except UNREADABLE:
             return False
-        kind = told.type or name
-        if kind not in _EVENTS:
-            return bool(kind)
-        return kind == _BLOCK_DELTA and told.delta is not None and told.delta.type not in _DELTAS
 
     def _unreadable(self, data: bytes, *, is_error: bool = False) -> AttemptFailure:
         # An error may have any shape, so it is looked for before the data are called malformed.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from paceline_server.completion.content import (
@@ -92,11 +92,6 @@ def plain(content: list[Block]) -> str | list[Block]:
         text: str = content[0]["text"]
         return text
     return content
-
-
-def last_markable(content: Sequence[Block]) -> Block | None:
-    """The last block that may carry a cache mark: thoughts may not."""
-    return next((block for block in reversed(content) if block["type"] not in THOUGHTS), None)
 
 
 def _blocks(part: Part, role: Role, provider: str) -> Iterator[Block]:

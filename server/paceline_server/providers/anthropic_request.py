@@ -22,7 +22,7 @@ from paceline_server.completion.prompt import (
     ToolChoice,
     ToolChoiceMode,
 )
-from paceline_server.providers.anthropic_messages import last_markable, plain, wire_messages, wire_system
+from paceline_server.providers.anthropic_messages import plain, wire_messages, wire_system
 from paceline_server.providers.anthropic_settings import AnthropicSettings, ThinkingControl
 from paceline_server.providers.anthropic_thinking import thinking_control, thinking_members
 from paceline_server.providers.base import ProviderRequest
@@ -142,8 +142,8 @@ def _tool_choice(choice: ToolChoice) -> dict[str, str]:
     return written
 
 
-def _mark(tools: list[dict[str, Any]], system: list[dict[str, Any]], content: list[dict[str, Any]]) -> None:
+def _mark(*marked: list[dict[str, Any]]) -> None:
     # The cache holds tools, system and messages in this order: each is found again while it is the same.
-    for marked in (tools[-1] if tools else None, system[-1] if system else None, last_markable(content)):
-        if marked is not None:
-            marked["cache_control"] = _CACHE_MARK
+    for blocks in marked:
+        if blocks:
+            blocks[-1]["cache_control"] = _CACHE_MARK

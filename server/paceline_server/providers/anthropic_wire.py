@@ -78,16 +78,10 @@ class ContentBlock(msgspec.Struct, gc=False):
 
 
 class Typed(msgspec.Struct, gc=False):
-    """The type of a block, or of a delta, and nothing else of it."""
+    """The type of an event, a block or a delta, and nothing else that is certain."""
 
     type: str | None = None
-
-
-class TypedEvent(msgspec.Struct, gc=False):
-    """The types in an event that could not be read."""
-
-    type: str | None = None
-    delta: Typed | None = None
+    delta: msgspec.Raw = NO_JSON
 
 
 decode_event = msgspec.json.Decoder(Event, strict=False).decode
@@ -96,7 +90,6 @@ that are written as strings."""
 
 decode_message = msgspec.json.Decoder(Message, strict=False).decode
 decode_block = msgspec.json.Decoder(ContentBlock, strict=False).decode
-decode_types = msgspec.json.Decoder(TypedEvent).decode
 decode_type = msgspec.json.Decoder(Typed).decode
 decode_text = msgspec.json.Decoder(str).decode
 

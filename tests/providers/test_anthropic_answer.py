@@ -1,0 +1,288 @@
+"""What the Anthropic reader makes of odd events: tolerated or malformed, and never a crash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paceline_server.completion.answer import Ending
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.content import Part, Reasoning, Text, ToolCall
+from paceline_server.completion.deltas import Delta, fold
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.sse import SseDecoder
+from tests.providers.anthropic_reading import message_recordings
+from tests.providers.anthropic_support import (
+    START,
+    a_reader,
+    block_delta,
+    block_start,
+    block_stop,
+    document,
+    ending,
+    event,
+    text_delta,
+)
+from tests.providers.recordings_reader import OWN_RECORDINGS
+
+Outcome = tuple[tuple[Part, ...], Ending | None, str]
+
+_STREAMS = [recording.body for recording in message_recordings(OWN_RECORDINGS) if recording.streamed]
+
+
+def _read(pieces: Sequence[bytes]) -> Outcome:
+    """The parts, the ending, and the class of what went wrong."""
+    reader, decoder, deltas = a_reader(), SseDecoder(), list[Delta]()
+    try:
+        for piece in pieces:
+            if any(reader.read_event(data, name) for data, name in decoder.feed(piece)):
+                break
+            deltas += reader.take()
+        reader.finish()
+        deltas += reader.take()
+        return fold(deltas), reader.ending(), ""
+    except AttemptFailure as failure:
+        deltas += reader.take()
+        return fold(deltas), None, failure.failure_class.name
+
+
+def _parts(*events: bytes) -> tuple[Part, ...]:
+    parts, told, failure = _read([START, *events, ending()])
+    assert told is not None, failure
+    return parts
+
+
+def _malformed(*events: bytes) -> None:
+    assert _read([START, *events, ending()])[2] == FailureClass.MALFORMED_RESPONSE.name
+
+
+_CALL = block_start(0, type="tool_use", id="c1", name="now", input={})
+
+
+def _fragment(index: int, text: str | None) -> bytes:
+    return block_delta(index, type="input_json_delta", partial_json=text)
+
+
+@pytest.mark.parametrize(
+    ("events", "arguments"),
+    [
+        ([_CALL, block_stop(0)], "{}"),
+        ([_CALL, _fragment(0, ""), _fragment(0, None), block_stop(0)], "{}"),
+        ([_CALL], "{}"),
+        ([_CALL, _fragment(0, '{"a"'), _fragment(0, ":1}"), block_stop(0)], '{"a":1}'),
+        ([_CALL, _fragment(0, "not json"), block_stop(0), block_stop(0)], "not json"),
+        ([block_start(0, type="tool_use", id="c1", name="now", input={"a": 1.50})], '{"a": 1.5}'),
+        ([block_start(0, type="tool_use", id="c1", name="now", input='{"a": 1}')], '{"a": 1}'),
+        ([block_start(0, type="tool_use", id="c1", name="now", input=None)], "{}"),
+        ([block_start(0, type="tool_use", id="c1", name="now")], "{}"),
+        (
+            [block_start(0, type="tool_use", id="c1", name="now", input={"a": 1}), _fragment(0, "{}")],
+            "{}",
+        ),
+    ],
+)
+def test_arguments_are_what_the_model_wrote(events: Sequence[bytes], arguments: str) -> None:
+    """The contract of ToolCall: fragments make the text; a call without any has an empty object."""
+    assert _parts(*events) == (Part(ToolCall("c1", "now", arguments)),)
+
+
+def test_a_call_without_an_id_gets_one() -> None:
+    """The contract of ToolCall: Paceline makes an id where the provider gives none."""
+    (part,) = _parts(block_start(0, type="tool_use", name="now", input={}))
+    assert part.kind == ToolCall("call_0", "now", "{}")
+
+
+def test_an_index_that_comes_again_is_another_block() -> None:
+    """A2: a server that counts wrongly loses nothing of what it said."""
+    calls = [block_start(0, type="tool_use", id=name, name=name, input={}) for name in "ab"]
+    assert [part.kind for part in _parts(*calls)] == [ToolCall("a", "a", "{}"), ToolCall("b", "b", "{}")]
+
+
+def test_blocks_may_come_out_of_order_and_interleave() -> None:
+    """A2: parts are numbered as they first say something, whatever the provider's indices."""
+    start = [block_start(index, type="text", text="") for index in (7, 2)]
+    parts = _parts(*start, text_delta(2, "a"), text_delta(7, "b"), text_delta(2, "c"), text_delta(7, "d"))
+    assert parts == (Part(Text("ac")), Part(Text("bd")))
+
+
+def test_text_and_thoughts_need_no_start() -> None:
+    """A2: what can be understood is not lost for a missing event."""
+    thought = block_delta(0, type="thinking_delta", thinking="Hm")
+    assert [part.kind for part in _parts(thought, text_delta(1, "Hi"))] == [Reasoning("Hm"), Text("Hi")]
+
+
+def test_the_start_of_a_block_may_hold_all_of_it() -> None:
+    """A2: servers that do not stream give whole blocks."""
+    parts = _parts(
+        block_start(0, type="thinking", thinking="Hm", signature="s"), block_start(1, type="text", text="Hi")
+    )
+    assert [part.kind for part in parts] == [Reasoning("Hm"), Text("Hi")]
+    assert parts[0].signature is not None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [_fragment(0, "{}")],
+        [_CALL, text_delta(0, "Hi")],
+        [block_start(0, type="text", text=""), _fragment(0, "{}")],
+        [block_start(0, type="text", text=""), block_delta(0, type="signature_delta", signature="s")],
+        [block_start(0, type="tool_use", id="c1", input={})],
+        [event("content_block_start", index=0)],
+        [event("content_block_start", index="zero", content_block={"type": "text"})],
+        [block_start(0, type="text", text=5)],
+        [block_delta(0, type="text_delta", text=["Hi"])],
+        [event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": "many"})],
+        [b"data: {\n\n"],
+        [b"data: 5\n\n"],
+        [b"data: {}\n\ndata: \xff\n\n"],
+        [b"data: " + b"[" * 100_000 + b"\n\n"],
+    ],
+)
+def test_what_does_not_fit_together_is_malformed(events: Sequence[bytes]) -> None:
+    """A2: an answer that contradicts itself is a failure of the provider, never a crash."""
+    _malformed(*events)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        event("ping"),
+        b"event: ping\ndata: nothing\n\n",
+        b": comment\n\n",
+        b'data: {"type": "ping"}\n\n',
+        event("something_new", delta="text", index=[1]),
+        b'event: something_new\ndata: {"delta": 5}\n\n',
+        block_delta(0, type="something_delta", text={"a": 1}),
+        block_delta(0, type="citations_delta", citation={"cited_text": "x"}),
+        block_start(1, type="something_new", text={"a": 1}, id=7),
+        block_start(1, type="server_tool_use", id="s", name="web_search", input={}) + _fragment(1, '{"q":1}'),
+        block_start(1, type="web_search_tool_result", content=[]) + text_delta(1, "of a skipped block"),
+        block_stop(9),
+        event("content_block_delta", index=0),
+        event("message_delta", delta={"stop_reason": None}, usage=None),
+        event("content_block_delta", index="0", delta={"type": "text_delta", "text": ""}),
+    ],
+)
+def test_what_is_unknown_is_ignored(extra: bytes) -> None:
+    """A2: the provider may send what was not known when this was written."""
+    assert _parts(block_start(0, type="text", text=""), extra, text_delta(0, "Hi"), extra) == (
+        Part(Text("Hi")),
+    )
+
+
+def test_unknown_blocks_of_a_document_are_skipped() -> None:
+    """A2: whole answers are read as streams are."""
+    reader = a_reader()
+    reader.read_document(b" \n" + document({"type": "new", "text": 5}, {"type": "text", "text": "Hi"}))
+    reader.finish()
+    assert fold(reader.take()) == (Part(Text("Hi")),)
+
+
+def test_an_answer_may_be_empty() -> None:
+    """A2: a model may end without a word, which is for the engines to judge."""
+    parts, told, _ = _read([START, ending()])
+    assert parts == ()
+    assert told is not None
+
+
+def test_the_word_null_is_a_word() -> None:
+    """A2: numbers may be texts, but no text is taken for anything else."""
+    assert _parts(text_delta(0, "null"), text_delta(0, " true")) == (Part(Text("null true")),)
+
+
+def test_an_answer_of_too_many_blocks_is_refused() -> None:
+    """A2: an answer that is built to keep its readers busy is malformed."""
+    _malformed(*(block_start(index, type="text", text="x") for index in range(1025)))
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_halves_of_characters_are_mended(*, split: bool) -> None:
+    """A2: a character that was cut between two events is whole again; a half alone is marked as unknown."""
+    first = text_delta(0, "a").replace(b'"a"', b'"a\\ud83d"')
+    second = text_delta(0, "b").replace(b'"b"', b'"\\ude00b"')
+    between = event("ping") if split else b""
+    assert _parts(first, between, second) == (Part(Text("a\U0001f600b")),)
+    assert _parts(first, text_delta(0, "b")) == (Part(Text("a\ufffdb")),)
+    assert _parts(first) == (Part(Text("a\ufffd")),)
+
+
+@given(st.sampled_from(_STREAMS), st.data())
+def test_the_outcome_does_not_depend_on_the_cuts(body: bytes, data: st.DataObject) -> None:
+    """A2: what an answer says is decided by its bytes, not by the network."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=12)))
+    pieces = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+    assert _read(pieces) == _read([body])
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(_STREAMS), st.data())
+def test_mutated_answers_never_crash(body: bytes, data: st.DataObject) -> None:
+    """A2: whatever is done to an answer, it is read or it fails with a class; cuts still change nothing."""
+    mutated = bytearray(body)
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(mutated) - 1))
+        length = data.draw(st.integers(0, 8))
+        mutated[place : place + length] = data.draw(
+            st.one_of(
+                st.binary(max_size=8), st.sampled_from([b'"', b"{}", b"null", b"\\ud83d", b"-1", b"[", b"5"])
+            )
+        )
+    whole = _read([bytes(mutated)])
+    assert _read([bytes(mutated[:99]), bytes(mutated[99:])]) == whole
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+_KINDS = [
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+]
+_TYPES = ["text", "thinking", "tool_use", "text_delta", "input_json_delta", "signature_delta", "new"]
+
+
+def _members(names: Sequence[str]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(names), _JSON | st.sampled_from(_TYPES), max_size=5)
+
+
+_INNER = _members(["type", "text", "thinking", "signature", "partial_json", "id", "name", "input", "usage"])
+_EVENT = st.builds(
+    lambda kind, members: {"type": kind, **members},
+    st.sampled_from(_KINDS),
+    st.dictionaries(
+        st.sampled_from(["index", "delta", "content_block", "message", "usage", "error"]),
+        _INNER | _JSON | st.integers(0, 2),
+        max_size=4,
+    ),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(_EVENT, max_size=6))
+def test_made_up_events_never_crash(events: list[dict[str, Any]]) -> None:
+    """A2: events of any members end in parts or in a classified failure."""
+    _read([f"data: {json.dumps(told)}\n\n".encode() for told in events] + [ending()])
+
+
+@given(st.binary(max_size=200))
+def test_bytes_never_crash(data: bytes) -> None:
+    """A2: an event or a document may be anything at all."""
+    _read([data, b"data: " + data + b"\n\n"])
+    reader = a_reader()
+    try:
+        reader.read_document(data)
+        reader.finish()
+        reader.ending()
+    except AttemptFailure:
+        assert reader.take() == []
