@@ -85,7 +85,19 @@ class OpenAIReader:
         """
         if data == _DONE:
             return True
-        self._read(data, is_error=name == b"error")
+        if self._halves.kept:
+            data = self._released(data)
+        is_error = name == b"error"
+        try:
+            chunk = decode_chunk(data)
+        except NOT_A_CHUNK as error:
+            mended = self._halves.mended(data, keeps=not is_error)
+            if mended is None:
+                raise self._not_a_chunk(data, is_error=is_error) from error
+            return bool(mended) and self.read_event(mended, name)
+        if chunk.error or is_error or chunk.choices is None:
+            self._check_for_error(data, is_error=is_error)
+        self._add(chunk)
         return False
 
     def read_document(self, data: bytes) -> None:
@@ -94,25 +106,18 @@ class OpenAIReader:
         Raises:
             AttemptFailure: The data tell an error, or are no answer.
         """
-        self._read(data, whole=True)
-
-    def _read(self, data: bytes, *, is_error: bool = False, whole: bool = False) -> None:
-        if self._halves.kept:
-            kept, data = self._halves.released(data)
-            self._read(kept)
         try:
             chunk = decode_chunk(data)
         except NOT_A_CHUNK as error:
-            mended = self._halves.mended(data, keeps=not (whole or is_error))
+            mended = self._halves.mended(data, keeps=False)
             if mended is None:
-                raise self._not_a_chunk(data, is_error=is_error) from error
-            if mended:
-                self._read(mended, is_error=is_error, whole=whole)
+                raise self._not_a_chunk(data) from error
+            self.read_document(mended)
             return
-        if chunk.error or is_error or chunk.choices is None:
-            self._check_for_error(data, is_error=is_error)
-            if whole and chunk.choices is None:
-                raise _malformed("the answer has no choices")
+        if chunk.error or chunk.choices is None:
+            self._check_for_error(data)
+        if chunk.choices is None:
+            raise _malformed("the answer has no choices")
         self._add(chunk)
 
     def take(self) -> list[Delta]:
@@ -126,7 +131,7 @@ class OpenAIReader:
             AttemptFailure: As in `read_event`.
         """
         if self._halves.kept:
-            self._read(self._halves.released()[0])
+            self._released(b"")
         self._parts.finish()
 
     def ending(self) -> Ending:
@@ -149,6 +154,11 @@ class OpenAIReader:
             usage=None if self._usage is None else usage_of(self._usage),
             confidence=self._confidence(),
         )
+
+    def _released(self, following: bytes) -> bytes:
+        kept, following = self._halves.released(following)
+        self.read_event(kept, b"")
+        return following
 
     def _add(self, chunk: Chunk) -> None:
         if chunk.model and self._model is None:
