@@ -24,7 +24,7 @@ from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.machine import Record, TargetState
 from paceline_server.health.registry import HealthRegistry, Scope
 from paceline_server.providers.base import Provider
-from paceline_server.providers.fitting import AsGiven
+from paceline_server.providers.fitting import TargetFitter
 from paceline_server.routing.catalog import Catalog, Definition, ModelKind
 from paceline_server.routing.directory import Directory
 from paceline_server.rpc.options import ServerOptions, TlsFiles
@@ -53,6 +53,7 @@ class Gateway:
     server: PacelineServer
     providers: Mapping[str, Provider]
     health: HealthRegistry
+    fitter: TargetFitter
 
     async def run(self) -> int:
         """Serve until a signal comes, then drain; the exit code says whether every call finished."""
@@ -81,7 +82,8 @@ class Gateway:
         return EXIT_OK if finished else EXIT_CUT_SHORT
 
     async def close(self) -> None:
-        """Close the connections to all providers."""
+        """Close the connections to all providers, and let the threads of the fitter end."""
+        self.fitter.close()
         for provider in self.providers.values():
             await provider.aclose()
 
@@ -159,13 +161,14 @@ def build(settings: Settings) -> Gateway:
     )
     health.subscribe(_HealthLog())
     budget = AttemptBudget(settings.retry_budget.to_budget_config())
+    fitter = TargetFitter()
     surroundings = Surroundings(
-        health, budget, settings.attempts.to_attempt_config(), random.Random(), AsGiven()
+        health, budget, settings.attempts.to_attempt_config(), random.Random(), fitter
     )
     directory = Directory(catalog, health, profile_of)
     assembly = Assembly(catalog, providers, surroundings)
     server = PacelineServer(_server_options(settings), assembly, directory, CallLog())
-    return Gateway(server, providers, health)
+    return Gateway(server, providers, health, fitter)
 
 
 class _HealthLog:

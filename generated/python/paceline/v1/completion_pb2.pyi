@@ -708,17 +708,22 @@ class Media(_message.Message):
     URI_FIELD_NUMBER: _builtins.int
     media_type: _builtins.str
     """The IANA media type, such as "image/png". In a request it decides how the
-    content is sent, for `uri` as for `data`, and is believed: the bytes are not
-    looked at. For a target that does not take the type, or if it is empty, the
-    attempt fails with UNSUPPORTED, and the next target is tried.
+    content is sent, unless the bytes of `data` show another type, which then
+    outranks it. For a target that does not take the type, or if it is not
+    known, the attempt fails with UNSUPPORTED, and the next target is tried.
     """
     data: _builtins.bytes
-    """The content itself, passed on as it is. Whether it is too large or cannot
-    be read is left to the target.
+    """The content itself. For a target that takes it, it is passed on as it is.
+    An image that is too large for the target, or of a type that it does not
+    take, is scaled and converted, upright and without its metadata; of a
+    moving image the first frame is left. Where that cannot be done the
+    attempt fails with UNSUPPORTED. An image or a PDF that is damaged is an
+    INVALID_REQUEST.
     """
     uri: _builtins.str
     """A place from which the provider fetches the content: an `https` URL, or
-    a file of the provider by its own scheme. Paceline fetches nothing.
+    a file of the provider by its own scheme. Paceline fetches nothing. A
+    `data` URI is taken as the `data` that it holds.
     """
     def __init__(
         self,
