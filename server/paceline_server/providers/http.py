@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import httpx
 
@@ -56,6 +56,29 @@ class ArrivingBody(httpx.AsyncByteStream):
             yield chunk
 
 
+class ArrivingResponse(httpx.Response):
+    """An answer whose headers become httpx's only once they are looked at, which is seldom."""
+
+    def __init__(
+        self, status_code: int, raw_headers: Sequence[tuple[bytes, bytes]], body: ArrivingBody
+    ) -> None:
+        """Make one of the head and the body as they came."""
+        super().__init__(status_code, stream=body)
+        self.raw_headers = raw_headers
+        self._made_headers: httpx.Headers | None = None
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers in httpx's form."""
+        if self._made_headers is None:
+            self._made_headers = httpx.Headers(self.raw_headers)
+        return self._made_headers
+
+    @headers.setter
+    def headers(self, headers: httpx.Headers) -> None:
+        self._made_headers = headers
+
+
 class _IteratedBody(ArrivingBody):
     """Reads any httpx stream: a transport that is not ours, or a test's."""
 
@@ -87,15 +110,23 @@ class ProviderResponse:
             stream = _IteratedBody(stream)
 
         self.status = response.status_code
-        self.headers = response.headers
         self._body: ArrivingBody = stream
         self._byte_count = 0
-        self._inflate = _inflater(response.headers)
+        self._response = response
+        # The raw headers: looking one up by its name decodes them all.
+        self._inflate = _inflater(
+            response.raw_headers if isinstance(response, ArrivingResponse) else response.headers.raw
+        )
         self._closed = False
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"ProviderResponse({self.status}, {self._byte_count} bytes read, {state})"
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers of the answer."""
+        return self._response.headers
 
     async def read(self) -> bytes:
         """Wait for bytes and return all that have arrived; b"" at the end.
@@ -200,9 +231,8 @@ async def send(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> P
         raise transport_failure(error, http_status=response.status_code) from error
 
 
-def _inflater(headers: httpx.Headers) -> zlib._Decompress | None:
-    # The raw headers: looking one up by its name decodes them all.
-    for name, value in headers.raw:
+def _inflater(raw_headers: Iterable[tuple[bytes, bytes]]) -> zlib._Decompress | None:
+    for name, value in raw_headers:
         if name.lower() != b"content-encoding":
             continue
         encoding = value.strip().lower()

@@ -6,105 +6,42 @@ environment only if asked for. Closing means aborting: nothing that is given up 
 
 from __future__ import annotations
 
-import errno
+import asyncio
 import ssl
-from collections.abc import Mapping
-from functools import partial
-from io import BytesIO
 from typing import cast
 
 import aiohttp
 import httpx
-from aiohttp import http_exceptions
-from aiohttp.client_proto import ResponseHandler
-from yarl import URL
+from aiohttp.connector import Connection
+from aiohttp.streams import StreamReader
 
-from paceline_server.providers.http import ArrivingBody, RequestBody
-from paceline_server.providers.transport_failures import NameNotResolved, NoDescriptorLeft, TlsFailed
+from paceline_server.providers.aiohttp_failures import CONNECTION_FAILURES, not_answered, not_connected
+from paceline_server.providers.http import ArrivingBody, ArrivingResponse, RequestBody
+from paceline_server.providers.http_connection import ConnectionPool, HttpConnection
+from paceline_server.providers.http_origin import Origin, origin_of
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds, for name resolution, the connection and TLS together."""
-
-MAX_HEADER_BYTES = 16 * 1024
-"""The longest single line or field of an answer's head."""
-
-MAX_HEADER_COUNT = 128
-
-_READ_BUFFER_BYTES = 64 * 1024
-"""What one connection holds unread, about, before the provider is slowed."""
-
-_MAX_DIRECT_BYTES = 1024 * 1024
-"""Larger bodies are sent piece by piece, so that other calls are served in between."""
-
-_NO_DESCRIPTOR_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
-_OUR_HEADERS_ONLY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-
-_EXCEPTIONS: Mapping[type[Exception], type[httpx.RequestError]] = {
-    TimeoutError: httpx.ConnectTimeout,  # no other clock is set
-    aiohttp.ClientConnectorDNSError: NameNotResolved,
-    aiohttp.ClientSSLError: TlsFailed,
-    aiohttp.ClientProxyConnectionError: httpx.ProxyError,
-    aiohttp.ClientHttpProxyError: httpx.ProxyError,
-    aiohttp.ClientConnectorError: httpx.ConnectError,
-    http_exceptions.ContentLengthError: httpx.ReadError,  # the body ended before its announced length
-    http_exceptions.TransferEncodingError: httpx.ReadError,  # or before its last chunk
-    aiohttp.ClientResponseError: httpx.RemoteProtocolError,
-    aiohttp.InvalidURL: httpx.UnsupportedProtocol,
-    http_exceptions.HttpProcessingError: httpx.RemoteProtocolError,
-    aiohttp.ClientError: httpx.ReadError,
-    OSError: httpx.ReadError,
-    ValueError: httpx.LocalProtocolError,  # a header with a line break, and the like
-}
-"""First match wins, so that subclasses come before their bases."""
-
-
-class _Connection(ResponseHandler):
-    """A connection that does not outlive its close, and whose reader learns of every failure.
-
-    A graceful close first flushes what is unsent, and a provider that has stopped reading would keep
-    a cancelled request open for as long as it likes. And a body that stops being HTTP after its first
-    bytes closes the connection without a word to whoever waits for the next ones.
-    """
-
-    def close(self) -> None:
-        self.abort()
-
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        body = self._payload
-        if exc_cause is None:
-            super().set_exception(exc)
-        else:
-            super().set_exception(exc, exc_cause)
-
-        if body is not None and not body.is_eof() and body.exception() is None:
-            failure = aiohttp.ClientPayloadError("the body broke off")
-            failure.__cause__ = exc
-            body.set_exception(failure)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """The pool, of connections of the kind above."""
-
-    def __init__(self, *, limit: int, tls: ssl.SSLContext | bool) -> None:
-        super().__init__(limit=limit, ssl=tls)
-        self._factory = cast("partial[ResponseHandler]", partial(_Connection, loop=self._loop))
 
 
 class _Body(ArrivingBody):
     """The body of one answer, straight from the connection's buffer."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    __slots__ = ("_connection", "_payload")
+
+    def __init__(self, connection: Connection, payload: StreamReader) -> None:
+        self._connection = connection
+        self._payload = payload
 
     async def read(self) -> bytes:
         try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, http_exceptions.HttpProcessingError, OSError) as error:
-            raise _translated(error) from error
+            return await self._payload.readany()
+        except CONNECTION_FAILURES as error:
+            raise not_answered(error) from error
 
     async def aclose(self) -> None:
         # At the end of the body the connection is in the pool already, and this does nothing.
-        self._response.close()
+        self._connection.close()
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -133,11 +70,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._limit = max_connection_count
         self._trust_env = trust_env
         self._tls = tls
-        self._session: aiohttp.ClientSession | None = None
+        self._pool: ConnectionPool | None = None
+        self._origins: dict[tuple[str, bytes], Origin] = {}
         self._closed = False
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "new" if self._session is None else "open"
+        state = "closed" if self._closed else "new" if self._pool is None else "open"
         return f"AiohttpTransport({state}, connect_timeout={self._timeout.connect})"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -146,55 +84,47 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: It could not be sent, or no answer came.
         """
-        if self._closed:
-            raise httpx.ConnectError("the transport is closed")
         stream = request.stream
         body = stream.content if isinstance(stream, RequestBody) else await request.aread()
+        url = request.url
+        origin = self._origins.get((url.scheme, url.netloc)) or await self._new_origin(url)
+        head = origin.head(request, len(body))
+        connection = await self._connection(origin)
+        answered = False
         try:
-            response = await self._open_session().request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                headers=[
-                    (name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw
-                ],
-                data=BytesIO(body) if len(body) > _MAX_DIRECT_BYTES else body or None,
-                allow_redirects=False,
-            )
-        except tuple(_EXCEPTIONS) as error:
-            raise _translated(error) from error
-        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response))
+            protocol = cast("HttpConnection", connection.protocol)
+            message, payload = await protocol.exchange(head, body, body_follows=request.method != "HEAD")
+            answered = True
+        except CONNECTION_FAILURES as error:
+            raise not_answered(error) from error
+        finally:
+            if not answered:
+                connection.close()
+        payload.on_eof(connection.release)
+        return ArrivingResponse(message.code, message.raw_headers, _Body(connection, payload))
 
     async def aclose(self) -> None:
         """Close all connections, also those in use."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        if self._pool is not None:
+            await self._pool.close()
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=self._limit, tls=True if self._tls is None else self._tls),
-                timeout=self._timeout,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=self._trust_env,
-                skip_auto_headers=_OUR_HEADERS_ONLY,
-                read_bufsize=_READ_BUFFER_BYTES,
-                max_line_size=MAX_HEADER_BYTES,
-                max_field_size=MAX_HEADER_BYTES,
-                max_headers=MAX_HEADER_COUNT,
-            )
-        return self._session
+    async def _new_origin(self, url: httpx.URL) -> Origin:
+        origin = await origin_of(url, trust_env=self._trust_env)
+        return self._origins.setdefault((url.scheme, url.netloc), origin)
 
-
-def _translated(error: Exception) -> httpx.RequestError:
-    # A payload error says only that the body is not whole; its cause says whether it broke off or is no HTTP.
-    found = error.__cause__ if isinstance(error, aiohttp.ClientPayloadError) else error
-    if not isinstance(found, Exception):
-        found = error
-    if isinstance(found, OSError) and found.errno in _NO_DESCRIPTOR_LEFT:
-        return NoDescriptorLeft(type(error).__name__)
-    for foreign, ours in _EXCEPTIONS.items():
-        if isinstance(found, foreign):
-            return ours(type(error).__name__)
-    return httpx.ReadError(type(error).__name__)
+    async def _connection(self, origin: Origin) -> Connection:
+        if self._closed:
+            raise httpx.ConnectError("the transport is closed")
+        if self._pool is None:
+            self._pool = ConnectionPool(limit=self._limit, tls=True if self._tls is None else self._tls)
+        try:
+            return await self._pool.connect(origin.connection_request, [], self._timeout)
+        except CONNECTION_FAILURES as error:
+            raise not_connected(error) from error
+        except asyncio.CancelledError as error:
+            # A pool that closes cancels those who wait in it, whom nobody else has cancelled.
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise httpx.ConnectError("the transport was closed") from error
+            raise

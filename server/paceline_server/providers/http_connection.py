@@ -1,0 +1,158 @@
+"""One HTTP/1.1 connection and the pool that keeps it: aiohttp's, with what has to be different for a gateway.
+
+A connection writes a request that is already bytes and hands over the head of the answer; its body is read
+from what it returns. Which provider a connection leads to, and what a failure means, is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from functools import partial
+from typing import cast
+
+import aiohttp
+import httpx
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
+
+MAX_HEADER_BYTES = 16 * 1024
+"""The longest single line or field of an answer's head."""
+
+MAX_HEADER_COUNT = 128
+
+_READ_BUFFER_BYTES = 64 * 1024
+"""What one connection holds unread, about, before the provider is slowed."""
+
+_MAX_DIRECT_BYTES = 1024 * 1024
+"""Larger bodies are sent piece by piece, so that other calls are served in between."""
+
+_PIECE_BYTES = 64 * 1024
+_FIRST_FINAL_STATUS = 200
+_SWITCHING_PROTOCOLS = 101
+
+
+class HttpConnection(ResponseHandler):
+    """A connection that does not outlive its close, and whose reader learns of every failure.
+
+    A graceful close first flushes what is unsent, and a provider that has stopped reading would keep
+    a cancelled request open for as long as it likes. And a body that stops being HTTP after its first
+    bytes closes the connection without a word to whoever waits for the next ones.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make one that is not connected yet."""
+        super().__init__(loop)
+        self._unsent = memoryview(b"")
+        self._next_piece: asyncio.Handle | None = None
+        self._was_slowed = False
+
+    @property
+    def should_close(self) -> bool:
+        """Whether the connection may not be used again."""
+        return super().should_close or self._paused or bool(self._unsent)
+
+    def is_connected(self) -> bool:
+        """Whether a request may be sent: a kept connection on which bytes came unasked is out of step."""
+        return super().is_connected() and not self.should_close
+
+    async def exchange(
+        self, head: bytes, body: bytes, *, body_follows: bool = True
+    ) -> tuple[RawResponseMessage, StreamReader]:
+        """Send a request and return when the head of its answer has come, with the body that follows.
+
+        Args:
+            head: The request up to and with the empty line.
+            body: All of it.
+            body_follows: False where the answer's head may announce a body that will not come.
+
+        Raises:
+            httpx.ConnectError: The connection is closed already; nothing was sent.
+            aiohttp.ClientError: It broke.
+            aiohttp.http_exceptions.HttpProcessingError: The answer is not HTTP.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise httpx.ConnectError("the connection was closed before it was used")
+        self._was_slowed = False
+        self.set_response_params(
+            skip_payload=not body_follows,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADER_COUNT,
+        )
+        if len(body) <= _MAX_DIRECT_BYTES:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            self._unsent = memoryview(body)
+            self._send_piece()
+
+        while True:
+            message, payload = await self.read()
+            if message.code >= _FIRST_FINAL_STATUS or message.code == _SWITCHING_PROTOCOLS:
+                return message, payload
+
+    def resume_writing(self) -> None:
+        """Go on with a large body once the socket has taken what was written."""
+        super().resume_writing()
+        self._send_more()
+
+    def pause_reading(self) -> None:
+        """Slow the provider."""
+        self._was_slowed = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        """Let the provider go on; bodies ask for it at each read, mostly for nothing."""
+        if self._was_slowed:
+            super().resume_reading(resume_parser)
+
+    def close(self) -> None:
+        """Give up what is unsent, and tell whoever waits for the rest of an answer."""
+        body = self._payload
+        self.abort()
+        _fail(body, aiohttp.ClientConnectionError("the connection was closed"))
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """Fail both who waits for the head of an answer and who waits for its body."""
+        body = self._payload
+        if exc_cause is None:
+            super().set_exception(exc)
+        else:
+            super().set_exception(exc, exc_cause)
+
+        failure = aiohttp.ClientPayloadError("the body broke off")
+        failure.__cause__ = exc
+        _fail(body, failure)
+
+    def _send_piece(self) -> None:
+        self._next_piece = None
+        if self.transport is None or self._paused:
+            return
+        self.transport.write(self._unsent[:_PIECE_BYTES])
+        self._unsent = self._unsent[_PIECE_BYTES:]
+        self._send_more()
+
+    def _send_more(self) -> None:
+        # One piece a turn of the loop, however fast the socket takes them.
+        if self._unsent and not self._paused and self._next_piece is None:
+            self._next_piece = self._loop.call_soon(self._send_piece)
+
+
+class ConnectionPool(aiohttp.TCPConnector):
+    """The pool, of connections of the kind above."""
+
+    def __init__(self, *, limit: int, tls: ssl.SSLContext | bool) -> None:
+        """Make an empty one on the running loop; a `limit` of 0 is none."""
+        super().__init__(limit=limit, ssl=tls)
+        self._factory = cast("partial[ResponseHandler]", partial(HttpConnection, loop=self._loop))
+
+
+def _fail(body: StreamReader | None, failure: Exception) -> None:
+    if body is not None and not body.is_eof() and body.exception() is None:
+        body.set_exception(failure)
