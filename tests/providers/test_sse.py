@@ -64,6 +64,30 @@ def test_lines_end_at_lf_cr_and_crlf(end: bytes) -> None:
     assert _decoded(stream) == [SseEvent(b"a\nb", b"error"), SseEvent(b"c")]
 
 
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        (b"event: a\ndata: 1\n\nevent: b\ndata: 2\n\n", [SseEvent(b"1", b"a"), SseEvent(b"2", b"b")]),
+        (b"event: a\ndata: 1\ndata: 2\n\ndata: 3\n\n", [SseEvent(b"1\n2", b"a"), SseEvent(b"3")]),
+        (b"data: 1\nevent: a\ndata: 2\n\n", [SseEvent(b"1\n2", b"a")]),
+        (b"event: a\nevent: b\ndata: 1\n\n", [SseEvent(b"1", b"b")]),
+        (b"event: a\ndata: 1\rdata: 2\n\n", [SseEvent(b"1\n2", b"a")]),
+        (b"event: a\ndata: 1\n\revent: b\ndata: 2", [SseEvent(b"1", b"a"), SseEvent(b"2", b"b")]),
+        (b"event: a\ndata: 1\n", [SseEvent(b"1", b"a")]),
+    ],
+)
+def test_a_named_event_is_the_same_whole_and_in_bytes(stream: bytes, events: list[SseEvent]) -> None:
+    """Wire rule 7: what is decoded at once, because it usually looks so, is what its lines say."""
+    assert _decoded(stream) == events
+    assert _decoded(*(bytes([byte]) for byte in stream)) == events
+
+
+def test_a_named_event_above_the_bound_is_refused() -> None:
+    """A2: a name does not make an event larger than others may be."""
+    with pytest.raises(EventTooLargeError):
+        _decoded(b"event: a\ndata: " + b"x" * 1001 + b"\n\n")
+
+
 def test_other_separators_stay_inside_a_line() -> None:
     """Wire rule 7: U+2028, U+2029, U+0085, VT and FF do not end a line."""
     text = "a\u2028b\u2029c\u0085d\x0be\x0cf".encode()

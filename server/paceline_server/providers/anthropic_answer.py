@@ -30,7 +30,7 @@ from paceline_server.providers.half_characters import HalfCharacters
 
 _OK = 200
 _PING = b"ping"
-_ERROR = "error"
+_ERROR = b"error"
 _BLOCK_DELTA = "content_block_delta"
 _UNPRINTABLE = "unprintable"
 _MAX_REASON_CHARACTERS = 64
@@ -53,7 +53,7 @@ _EVENTS = frozenset(
         "content_block_stop",
         "message_delta",
         "message_stop",
-        _ERROR,
+        "error",
     }
 )
 _DELTAS = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta"})
@@ -83,7 +83,7 @@ class AnthropicReader:
             AttemptFailure: The data tell an error, or are no event.
         """
         if name != _PING:
-            self._read(data, name.decode("ascii", "replace"))
+            self._read(data, name)
         return self._stopped
 
     def read_document(self, data: bytes) -> None:
@@ -120,7 +120,7 @@ class AnthropicReader:
             AttemptFailure: As in `read_event`.
         """
         if self._halves.kept:
-            self._read(self._halves.released()[0], "")
+            self._read(self._halves.released()[0], b"")
         self._parts.finish()
 
     def ending(self) -> Ending:
@@ -141,10 +141,10 @@ class AnthropicReader:
             usage=usage_of(self._usage),
         )
 
-    def _read(self, data: bytes, name: str) -> None:
+    def _read(self, data: bytes, name: bytes) -> None:
         if self._halves.kept:
             kept, data = self._halves.released(data)
-            self._read(kept, "")
+            self._read(kept, b"")
         try:
             event = decode_event(data)
         except UNREADABLE as error:
@@ -154,16 +154,17 @@ class AnthropicReader:
             elif mended is None and not self._is_unknown(data, name):
                 raise self._unreadable(data, is_error=name == _ERROR) from error
             return
-        if event.error or _ERROR in (name, event.type):
+        kind = event.type or name.decode("ascii", "replace")
+        if event.error or name == _ERROR or kind == "error":
             raise self._classifier.of_error(data)
-        self._add(event, event.type or name)
+        if kind != _BLOCK_DELTA:
+            self._add(event, kind)
+        elif event.delta is not None:
+            self._parts.add(event.index or 0, event.delta)
 
     def _add(self, event: Event, kind: str) -> None:
         index = event.index or 0
-        if kind == _BLOCK_DELTA:
-            if event.delta is not None:
-                self._parts.add(index, event.delta)
-        elif kind == "content_block_start":
+        if kind == "content_block_start":
             self._parts.start(index, event.content_block)
         elif kind == "content_block_stop":
             self._parts.stop(index)
@@ -189,13 +190,13 @@ class AnthropicReader:
             reason = self._classifier.told(reason, _MAX_REASON_CHARACTERS) or _UNPRINTABLE
         self._reason = reason
 
-    def _is_unknown(self, data: bytes, name: str) -> bool:
+    def _is_unknown(self, data: bytes, name: bytes) -> bool:
         # What the format may have one day can hold anything, and means nothing to us.
         if name == _ERROR:
             return False
         try:
             told = decode_type(data)
-            kind = told.type or name
+            kind = told.type or name.decode("ascii", "replace")
             if kind not in _EVENTS:
                 return bool(kind)
             return kind == _BLOCK_DELTA and decode_type(told.delta).type not in _DELTAS

@@ -22,10 +22,13 @@ from paceline_server.providers.anthropic_wire import (
     decode_text,
     decode_type,
 )
-from paceline_server.providers.delta_runs import NO_PART, DeltaRuns, RunKind
+from paceline_server.providers.delta_runs import DeltaRuns, RunKind
 
 REDACTED = b"redacted_thinking"
 """The signature of thoughts that came encrypted: their data are the proof, and only this provider's."""
+
+_NOT_YET = -2
+"""The part of a block before it says something: no run is of it."""
 
 _OK = 200
 _READ_TYPES = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
@@ -38,7 +41,7 @@ class _Block:
     """A block that was started; without a kind it is skipped."""
 
     kind: RunKind | None = None
-    part: int = NO_PART
+    part: int = _NOT_YET
     arguments: str = ""  # what a call has if no fragments come
 
 
@@ -84,7 +87,12 @@ class BlockAssembler(DeltaRuns):
         """Take more of a block; text and thoughts may come without a start."""
         kind = delta.type
         if kind == "text_delta":
-            self._extend(self._block(index, TextDelta), delta.text)
+            block = self._block(index, TextDelta)
+            if delta.text and block.part == self._run_part:
+                # The usual case where much was read at once: the same text goes on.
+                self._run.append(delta.text)
+            else:
+                self._extend(block, delta.text)
         elif kind == "input_json_delta":
             self._extend(self._block(index, ToolCallDelta), delta.partial_json)
         elif kind == "thinking_delta":
@@ -115,7 +123,7 @@ class BlockAssembler(DeltaRuns):
 
     def _part(self, block: _Block) -> int:
         # Only what has content is a part: models start texts that stay empty.
-        if block.part == NO_PART:
+        if block.part == _NOT_YET:
             block.part = self.new_part()
         return block.part
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 MAX_DELAY = 24 * 60 * 60.0
@@ -16,6 +17,9 @@ MAX_DELAY = 24 * 60 * 60.0
 _TOO_MANY_REQUESTS = 429
 _RESET_PREFIX = "x-ratelimit-reset-"
 _REMAINING_PREFIX = "x-ratelimit-remaining-"
+_ANTHROPIC_PREFIX = "anthropic-ratelimit-"
+"""Followed by the limit and "-reset" or "-remaining"; resets are instants there."""
+
 _SECONDS_OF_UNIT: Mapping[str, float] = {
     "d": 86_400.0,
     "h": 3_600.0,
@@ -83,22 +87,32 @@ def _delays(
 
     yield go_duration(stated)
     if resets is not None:
-        yield _reset_delay(resets)
+        yield _reset_delay(resets, now)
     yield _delay_in_text(message)
 
 
-def _reset_delay(headers: Mapping[str, str]) -> float | None:
-    resets: dict[str, float] = {}
-    for name, value in headers.items():
-        if name.lower().startswith(_RESET_PREFIX):
-            delay = go_duration(value.strip())
-            if delay is not None:
-                resets[name.lower().removeprefix(_RESET_PREFIX)] = delay
-    exhausted = [delay for limit, delay in resets.items() if headers.get(_REMAINING_PREFIX + limit) == "0"]
+def _reset_delay(headers: Mapping[str, str], now: float) -> float | None:
+    resets = list(_resets({name.lower(): value for name, value in headers.items()}, now))
+    exhausted = [delay for delay, is_exhausted in resets if is_exhausted]
     if exhausted:
         return max(exhausted)
     # Which limit was hit is not said. Those that reset at once were not, so they are no reason to wait.
-    return min((delay for delay in resets.values() if delay > 0), default=None)
+    return min((delay for delay, _ in resets if delay > 0), default=None)
+
+
+def _resets(headers: Mapping[str, str], now: float) -> Iterator[tuple[float, bool]]:
+    # Of each limit the seconds until it is reset, and whether it is exhausted.
+    for name, value in headers.items():
+        if name.startswith(_RESET_PREFIX):
+            delay = go_duration(value.strip())
+            remaining = _REMAINING_PREFIX + name.removeprefix(_RESET_PREFIX)
+        elif name.startswith(_ANTHROPIC_PREFIX) and name.endswith("-reset"):
+            delay = _until_instant(value.strip(), now)
+            remaining = name.removesuffix("reset") + "remaining"
+        else:
+            continue
+        if delay is not None:
+            yield delay, headers.get(remaining) == "0"
 
 
 def _delay_in_text(message: str) -> float | None:
@@ -124,3 +138,11 @@ def _until_date(text: str, now: float) -> float | None:
         return parsedate_to_datetime(text).timestamp() - now
     except (ValueError, OverflowError):
         return None
+
+
+def _until_instant(text: str, now: float) -> float | None:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if instant.tzinfo is None else instant.timestamp() - now

@@ -110,6 +110,15 @@ class SseDecoder:
                     position = next_lf + 2
                     next_lf = chunk.find(b"\n", position)
                     continue
+                if chunk.startswith(b"event: ", position):
+                    end = self._end_of_named(chunk, position, next_lf, next_cr)
+                    if end != _NOWHERE:
+                        # The other usual event: a name, one line and a blank one.
+                        event = (chunk[next_lf + 7 : end], chunk[position + 7 : next_lf])
+                        events.append(_new_event(SseEvent, event))
+                        position = end + 2
+                        next_lf = chunk.find(b"\n", position)
+                        continue
                 line, position = chunk[position:next_lf], next_lf + 1
             else:
                 line, position = chunk[position:next_cr], self._after_cr(chunk, next_cr)
@@ -119,12 +128,19 @@ class SseDecoder:
                 next_lf = chunk.find(b"\n", position)
             if line:
                 self._take_line(line)
-            elif (event := self._taken_event()) is not None:
-                events.append(event)
+            elif (taken := self._taken_event()) is not None:
+                events.append(taken)
 
         if position < len(chunk):
             self._keep(chunk[position:])
         return events
+
+    def _end_of_named(self, chunk: bytes, position: int, next_lf: int, next_cr: int) -> int:
+        if self._data or not chunk.startswith(b"data: ", next_lf + 1):
+            return _NOWHERE
+        end = chunk.find(b"\n", next_lf + 7)
+        ends_so = end != _NOWHERE and chunk.startswith(b"\n", end + 1) and not _NOWHERE < next_cr < end
+        return end if ends_so and end - position < self._max_event_bytes else _NOWHERE
 
     def _after_cr(self, chunk: bytes, position: int) -> int:
         following = position + 1
@@ -159,7 +175,7 @@ class SseDecoder:
         data = lines[0] if len(lines) == 1 else b"\n".join(lines)
         self._data_size = 0
         lines.clear()
-        return SseEvent(data, name)
+        return _new_event(SseEvent, (data, name))
 
     def _keep(self, piece: bytes) -> None:
         self._tail_size += len(piece)
