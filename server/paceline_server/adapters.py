@@ -13,6 +13,8 @@ from paceline_server.providers.anthropic_settings import AnthropicSettings as An
 from paceline_server.providers.anthropic_settings import ThinkingControl
 from paceline_server.providers.base import Provider
 from paceline_server.providers.failures import FailureRule, rule
+from paceline_server.providers.gemini import GeminiProvider
+from paceline_server.providers.gemini_settings import GeminiSettings as GeminiDialect
 from paceline_server.providers.http_provider import HttpOptions
 from paceline_server.providers.http_transport import AiohttpTransport
 from paceline_server.providers.openai import OpenAIProvider
@@ -28,6 +30,7 @@ from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.settings.providers import (
     AnthropicSettings,
     ClassifyRule,
+    GeminiSettings,
     HttpSettings,
     OpenAISettings,
     ProviderSettings,
@@ -54,6 +57,8 @@ def make_provider(name: str, settings: ProviderSettings, connect_timeout: float)
     options = _options(settings, connect_timeout)
     if isinstance(settings, AnthropicSettings):
         return _anthropic(name, settings, options)
+    if isinstance(settings, GeminiSettings):
+        return _gemini(name, settings, options)
     return _openai(name, settings, options)
 
 
@@ -84,6 +89,15 @@ def _anthropic(name: str, settings: AnthropicSettings, options: HttpOptions) -> 
         key_header=settings.key_header,
         **options,
     )
+
+
+def _gemini(name: str, settings: GeminiSettings, options: HttpOptions) -> GeminiProvider:
+    dialect = GeminiDialect(
+        api_version=settings.api_version,
+        sends_call_ids=settings.sends_call_ids,
+        asks_logprobs=settings.asks_logprobs,
+    )
+    return GeminiProvider(name, settings.base_url, _key(settings), settings=dialect, **options)
 
 
 def _key(settings: HttpSettings) -> str | Callable[[], str]:

@@ -41,9 +41,14 @@ def test_every_failure_class_is_documented() -> None:
 
 def test_the_example_is_a_whole_configuration() -> None:
     """The example passes every check, the names of its models included (S5)."""
-    settings = load_checked(EXAMPLE, {"OPENAI_API_KEY": "one", "GROQ_API_KEY": "two"}).settings
-    assert sorted(settings.providers) == ["groq", "local", "openai", "simulated"]
-    assert settings.models["cheap"].specs == ("groq/llama-3.3-70b-versatile", "openai/gpt-4o-mini")
+    keys = {f"{company}_API_KEY": "one" for company in ("OPENAI", "ANTHROPIC", "GEMINI")}
+    settings = load_checked(EXAMPLE, keys).settings
+    assert sorted(settings.providers) == ["anthropic", "gemini", "mine", "openai", "simulated"]
+    assert settings.models["cheap"].specs == (
+        "mine/qwen3-8b",
+        "gemini/gemini-2.5-flash-lite",
+        "openai/gpt-4o-mini",
+    )
 
 
 @pytest.mark.parametrize(

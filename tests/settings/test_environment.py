@@ -9,7 +9,7 @@ import pytest
 
 from paceline_server.settings.load import load
 from paceline_server.settings.problem import ConfigurationError
-from paceline_server.settings.providers import OpenAISettings
+from paceline_server.settings.providers import HttpSettings, OpenAISettings
 from paceline_server.settings.schema import Settings
 
 
@@ -60,6 +60,17 @@ def test_a_provider_by_environment_alone() -> None:
     assert provider.key is not None
     assert provider.key.reveal() == "sk-1"
     assert sorted(settings.providers) == ["my_vllm", "simulated"]
+
+
+@pytest.mark.parametrize("wire_format", ["openai", "anthropic", "gemini"])
+def test_a_provider_of_any_format_by_environment(wire_format: str) -> None:
+    """S5: the three wire formats are written alike, with what precedes their own paths."""
+    settings = settings_of(
+        None, PACELINE_PROVIDER_X=f"{wire_format}+http://host:1/base", PACELINE_PROVIDER_X_KEY="k"
+    )
+    provider = settings.providers["x"]
+    assert isinstance(provider, HttpSettings)
+    assert (provider.format, provider.base_url, provider.vendor) == (wire_format, "http://host:1/base", None)
 
 
 def test_a_provider_key_by_file(tmp_path: Path) -> None:

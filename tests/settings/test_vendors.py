@@ -25,9 +25,7 @@ def provider(folder: Path, text: str, **environ: str) -> OpenAISettings:
     return found
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name, found in VENDORS.items() if found.wire_format != "gemini")
-)
+@pytest.mark.parametrize("name", sorted(VENDORS))
 def test_a_vendor_alone_is_a_whole_provider(tmp_path: Path, name: str) -> None:
     """vendor: its settings are settings of its format; only a customer's own URL is asked for."""
     vendor = VENDORS[name]

@@ -169,5 +169,5 @@ def _text(value: object, depth: int = 0) -> str:
         texts = (_text(item, depth + 1) for item in value[:_MAX_ITEMS])
         return "; ".join(text for text in texts if text)
     if isinstance(value, Mapping):
-        return _text(value.get("message") or value.get("msg"), depth + 1)
+        return _text(value.get("message") or value.get("msg") or value.get("detail"), depth + 1)
     return ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from paceline_server.providers.profile import NOTHING_KNOWN, Profile
 from paceline_server.providers.vendors.known import VENDORS
@@ -33,6 +33,9 @@ from paceline_server.settings.vendors import with_vendor
 Reference = Annotated[Secret, Kind("secret", HOW_TO_GIVE)]
 ModelId = Annotated[Text, Field(max_length=512)]
 VendorName = Annotated[Text, Kind("vendor", f"one of {', '.join(sorted(VENDORS))}")]
+ApiVersion = Annotated[
+    str, Kind("text", "a version such as v1beta, or '' for none"), Strict(), Field(pattern="^[a-z0-9]{0,20}$")
+]
 RequestField = Literal[
     "temperature",
     "top_p",
@@ -168,6 +171,26 @@ class AnthropicSettings(HttpSettings):
     )
 
 
+class GeminiSettings(HttpSettings):
+    """A provider that speaks the Gemini generateContent format."""
+
+    format: Literal["gemini"] = Field(description="The wire format.")
+    base_url: Url = Field(
+        default="https://generativelanguage.googleapis.com",
+        description="What precedes `/v1beta/models/...`; the key goes into `x-goog-api-key`.",
+    )
+    api_version: ApiVersion = Field(
+        default="v1beta",
+        description="The version in the path; `''` where the base URL ends in what precedes `/models`.",
+    )
+    sends_call_ids: Flag = Field(
+        default=True, description="Send calls and results of tools with their ids, which Vertex AI refuses."
+    )
+    asks_logprobs: Flag = Field(
+        default=False, description="Ask for token probabilities, from which the confidence is taken."
+    )
+
+
 class SimulatedSettings(Section):
     """A provider inside the process: answers without cost, with the pace and the faults it is told."""
 
@@ -179,5 +202,7 @@ class SimulatedSettings(Section):
     )
 
 
-AnySettings = Annotated[OpenAISettings | AnthropicSettings | SimulatedSettings, Field(discriminator="format")]
+AnySettings = Annotated[
+    OpenAISettings | AnthropicSettings | GeminiSettings | SimulatedSettings, Field(discriminator="format")
+]
 ProviderSettings = Annotated[AnySettings, BeforeValidator(with_vendor)]

@@ -58,6 +58,11 @@ REASONS_UNSEEN = [
     ("openai", "gpt-4o", False),
     ("openrouter", "openai/gpt-5", True),
     ("openrouter", "openai/gpt-4o", False),
+    ("anthropic", "claude-opus-5-5", True),
+    ("anthropic", "claude-sonnet-4-5", False),
+    ("gemini", "gemini-2.5-pro", True),
+    ("gemini", "models/gemini-3.1-pro-preview", True),
+    ("vertex", "gemini-2.5-flash", False),
     ("xai", "grok-4-fast-reasoning", True),
     ("xai", "grok-4-fast-non-reasoning", False),
 ]
@@ -99,11 +104,47 @@ def test_a_prefill_is_accepted_where_that_is_documented(vendor: str, model: str,
 def test_who_bills_on_is_known() -> None:
     """A6: these go on generating when the connection closes; all others stop, or nobody has said."""
     named = {name for name, vendor in VENDORS.items() if vendor.profile.bills_after_cancel}
-    assert named == {"gemini", "groq", "huggingface", "mistral", "perplexity"}
+    assert named == {"gemini", "groq", "huggingface", "mistral", "perplexity", "vertex"}
     assert VENDORS["openrouter"].profile_of("google/gemini-2.5-pro").bills_after_cancel
 
 
 RULES = [
+    (
+        "mistral",
+        422,
+        b'{"object":"error","message":{"detail":[{"type":"x","msg":"Extra inputs are not permitted"}]}}',
+        FailureClass.UNSUPPORTED,
+    ),
+    (
+        "deepseek",
+        400,
+        b'{"error":{"message":"The `reasoning_content` in the thinking mode must be passed back"}}',
+        FailureClass.UNSUPPORTED,
+    ),
+    (
+        "perplexity",
+        400,
+        b'{"error":{"message":"Last message must have role `user`.","type":"invalid_message","code":400}}',
+        FailureClass.UNSUPPORTED,
+    ),
+    (
+        "openrouter",
+        402,
+        b'{"error":{"code":402,"message":"The budget is held by requests in flight"}}',
+        FailureClass.RATE_LIMITED,
+    ),
+    (
+        "openrouter",
+        402,
+        b'{"error":{"code":402,"message":"Insufficient credits"}}',
+        FailureClass.QUOTA,
+    ),
+    (
+        "together",
+        422,
+        b'{"error":{"message":"`inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000"}}',
+        FailureClass.CONTEXT_TOO_LONG,
+    ),
     ("cerebras", 429, b'{"message":"busy","code":"queue_exceeded"}', FailureClass.OVERLOADED),
     ("cerebras", 429, b'{"message":"slow","code":"request_quota_exceeded"}', FailureClass.RATE_LIMITED),
     ("xai", 403, b'{"code":"x","error":"Your team has no credits left"}', FailureClass.QUOTA),

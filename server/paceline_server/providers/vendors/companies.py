@@ -9,7 +9,8 @@ Where the facts come from:
   https://developers.openai.com/docs/guides/pdf-files;
 - images of Anthropic: https://platform.claude.com/docs/en/build-with-claude/vision, documents:
   https://platform.claude.com/docs/en/build-with-claude/pdf-support;
-- media of Gemini: https://ai.google.dev/gemini-api/docs/file-input-methods.
+- media of Gemini: https://ai.google.dev/gemini-api/docs/file-input-methods, length and thought:
+  https://ai.google.dev/gemini-api/docs/models and https://ai.google.dev/gemini-api/docs/thinking.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ OPENAI = Vendor(
 )
 
 _ANTHROPIC_MEDIA = MediaLimits(
-    media_types=WEB_IMAGES | PDF,
+    media_types=WEB_IMAGES | PDF | {"text/plain"},
     max_image_bytes=before_base64(5 * MEBIBYTE),
     max_image_edge=8000,
     max_document_bytes=before_base64(32 * MEGABYTE),
@@ -118,15 +119,16 @@ _GEMINI_MEDIA = MediaLimits(
             "image/heic",
             "image/heif",
             "application/pdf",
+            "text/plain",
             "audio/wav",
             "audio/mpeg",
-            "audio/mp3",
             "audio/aiff",
             "audio/aac",
             "audio/ogg",
             "audio/flac",
             "video/mp4",
             "video/mpeg",
+            "video/avi",
             "video/quicktime",
             "video/webm",
             "video/x-flv",
@@ -147,6 +149,13 @@ GEMINI = Vendor(
     key_variable="GEMINI_API_KEY",
     price_list="google",
     profile=Profile(media=_GEMINI_MEDIA, bills_after_cancel=True),
+    models=(
+        Models(("*gemini-1.*", "*gemini-2.0*"), max_output_token_count=8192),
+        Models(("*gemini-2.5*", "*gemini-3*"), max_output_token_count=65_536),
+        # They think as long as they like, and show it only to those who say how long they may.
+        Models(("*gemini-2.5-pro*", "*gemini-3*", "*gemini-4*", "*gemini-pro-latest"), reasons_unseen=True),
+        Models(("*-image*", "*-tts*", "*-lite*"), reasons_unseen=False),
+    ),
 )
 
 COMPANIES = (OPENAI, ANTHROPIC, GEMINI)

@@ -1,10 +1,12 @@
-"""Companies that serve models of others in the OpenAI format.
+"""Clouds, and companies that serve models of others.
 
 Where the facts come from:
 
 - billing after a cancellation: https://openrouter.ai/docs/api-reference/streaming (stream cancellation);
 - Azure: https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle (one URL for all deployments
   and no version in it), https://learn.microsoft.com/azure/foundry/openai/reference (the header `api-key`);
+- Vertex AI: https://cloud.google.com/vertex-ai/generative-ai/docs/start/api-keys (the key's header),
+  https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference (the path);
 - Groq: https://console.groq.com/docs/prefilling, https://console.groq.com/docs/vision,
   https://console.groq.com/docs/openai;
 - OpenRouter: https://openrouter.ai/docs/api-reference/overview, and for caching
@@ -20,7 +22,7 @@ from __future__ import annotations
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.providers.failures import rule
 from paceline_server.providers.profile import MediaLimits, Profile
-from paceline_server.providers.vendors.companies import HIDDEN_THOUGHT, NO_THOUGHT
+from paceline_server.providers.vendors.companies import GEMINI, HIDDEN_THOUGHT, NO_THOUGHT
 from paceline_server.providers.vendors.media import MEGABYTE, WEB_IMAGES, before_base64
 from paceline_server.providers.vendors.record import Models, Vendor
 
@@ -64,6 +66,10 @@ OPENROUTER = Vendor(
         "prompt_cache": "marks",
         "accepts_top_k": True,
     },
+    rules=(
+        # Money that other calls hold at this moment.
+        rule(FailureClass.RATE_LIMITED, status=(402,), pattern=r"in[ _-]flight"),
+    ),
     price_list="openrouter",
     models=(
         Models(tuple(f"openai/{name}" for name in HIDDEN_THOUGHT), reasons_unseen=True),
@@ -83,7 +89,22 @@ TOGETHER = Vendor(
     base_url="https://api.together.xyz/v1",
     key_variable="TOGETHER_API_KEY",
     settings={"max_output_field": "max_tokens", "prompt_cache": "nothing", "accepts_top_k": True},
+    rules=(
+        rule(FailureClass.CONTEXT_TOO_LONG, status=(400, 422), pattern=r"max_new_tokens.{0,20} must be <="),
+    ),
     price_list="together",
+)
+
+VERTEX = Vendor(
+    name="vertex",
+    title="Google Vertex AI",
+    wire_format="gemini",
+    base_url_example="https://aiplatform.googleapis.com/v1/projects/<project>/locations/global/publishers/google",
+    key_variable="GOOGLE_API_KEY",
+    settings={"api_version": "", "sends_call_ids": False},
+    price_list="google",
+    profile=GEMINI.profile,
+    models=GEMINI.models,
 )
 
 CEREBRAS = Vendor(
@@ -110,4 +131,4 @@ HUGGINGFACE = Vendor(
     profile=Profile(bills_after_cancel=True),
 )
 
-HOSTS = (AZURE, GROQ, OPENROUTER, TOGETHER, CEREBRAS, HUGGINGFACE)
+HOSTS = (AZURE, VERTEX, GROQ, OPENROUTER, TOGETHER, CEREBRAS, HUGGINGFACE)

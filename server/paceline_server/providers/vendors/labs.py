@@ -33,6 +33,10 @@ MISTRAL = Vendor(
         "asks_stream_usage": False,
         "prefill": "prefix",
     },
+    rules=(
+        # A field that this model's server does not know; another's may.
+        rule(FailureClass.UNSUPPORTED, status=(422,), pattern=r"extra inputs are not permitted"),
+    ),
     price_list="mistral",
     profile=Profile(
         media=MediaLimits(media_types=WEB_IMAGES, max_image_bytes=10 * MEGABYTE),
@@ -55,6 +59,10 @@ DEEPSEEK = Vendor(
         "prompt_cache": "nothing",
         "omit": ["seed"],
     },
+    rules=(
+        # A turn that another model has thought about: its thoughts are not there to go back.
+        rule(FailureClass.UNSUPPORTED, status=(400,), pattern=r"reasoning_content"),
+    ),
     price_list="deepseek",
 )
 
@@ -91,6 +99,14 @@ PERPLEXITY = Vendor(
         "asks_stream_usage": False,
         "omit": ["seed"],
     },
+    rules=(
+        # Other models continue an answer, or take two messages of one role.
+        rule(
+            FailureClass.UNSUPPORTED,
+            status=(400,),
+            pattern=r"last message must|must alternate|should alternate",
+        ),
+    ),
     price_list="perplexity",
     profile=Profile(
         media=MediaLimits(media_types=WEB_IMAGES, max_image_bytes=before_base64(50 * MEGABYTE)),
