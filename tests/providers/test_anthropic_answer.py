@@ -141,6 +141,7 @@ def test_the_start_of_a_block_may_hold_all_of_it() -> None:
         [b"data: {\n\n"],
         [b"data: 5\n\n"],
         [b"data: {}\n\ndata: \xff\n\n"],
+        [_CALL.replace(b'"input": {}', b'"input": {"a": "\xff"}')],
         [b"data: " + b"[" * 100_000 + b"\n\n"],
     ],
 )
@@ -198,7 +199,8 @@ def test_the_word_null_is_a_word() -> None:
 
 def test_an_answer_of_too_many_blocks_is_refused() -> None:
     """A2: an answer that is built to keep its readers busy is malformed."""
-    _malformed(*(block_start(index, type="text", text="x") for index in range(1025)))
+    for block in ({"type": "text", "text": "x"}, {"type": "text", "text": ""}, {"type": "server_tool_use"}):
+        _malformed(*(block_start(index, **block) for index in range(1025)))
 
 
 @pytest.mark.parametrize("split", [True, False])
@@ -210,6 +212,34 @@ def test_halves_of_characters_are_mended(*, split: bool) -> None:
     assert _parts(first, between, second) == (Part(Text("a\U0001f600b")),)
     assert _parts(first, text_delta(0, "b")) == (Part(Text("a\ufffdb")),)
     assert _parts(first) == (Part(Text("a\ufffd")),)
+
+
+def test_a_half_at_the_very_end_is_told_as_unknown() -> None:
+    """A2: what a broken answer has said is delivered, to its last half of a character."""
+    parts, told, failure = _read([START, text_delta(0, "a").replace(b'"a"', b'"a\\ud83d"')])
+    assert (parts, told, failure) == ((Part(Text("a\ufffd")),), None, FailureClass.TRANSIENT.name)
+
+
+def test_a_half_in_a_document_is_mended() -> None:
+    """A2: whole answers of servers that cut their text at tokens are answers, too."""
+    reader = a_reader()
+    reader.read_document(document({"type": "text", "text": "a"}).replace(b'"a"', b'"a\\ud83d"'))
+    assert fold(reader.take()) == (Part(Text("a\ufffd")),)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"event: error\ndata: the server is overloaded\n\n",
+        b'event: error\ndata: {"message": "overloaded"}\n\n',
+        b'data: {"type": "error", "error": "overloaded"}\n\n',
+        b'data: {"type": "content_block_delta", "delta": 5, "error": {"message": "overloaded"}}\n\n',
+        b'data: {"error": {"type": "overloaded_error", "message": "\\ud83d"}}\n\n',
+    ],
+)
+def test_an_error_is_found_whatever_its_shape(data: bytes) -> None:
+    """A3: an error is looked for before an event is called malformed."""
+    assert _read([START, data])[2] == FailureClass.OVERLOADED.name
 
 
 @given(st.sampled_from(_STREAMS), st.data())

@@ -254,6 +254,12 @@ def test_an_answer_to_be_continued_ends_in_text() -> None:
     assert _sent(HELLO, Message(Role.ASSISTANT, (thought,)))["messages"] == _sent(HELLO)["messages"]
 
 
+def test_an_answer_that_ends_in_a_call_stays() -> None:
+    """C5: only texts and thoughts at the end of an answer are touched."""
+    sent = _sent(HELLO, message(Role.ASSISTANT, Text("a "), ToolCall("c1", "now", "")))
+    assert [block.get("text", "call") for block in sent["messages"][1]["content"]] == ["a ", "call"]
+
+
 def test_white_space_within_a_conversation_stays() -> None:
     """C5: only the very end is trimmed; what was said before stays as it was."""
     sent = _sent(HELLO, message(Role.ASSISTANT, Text("Yes. ")), HELLO)

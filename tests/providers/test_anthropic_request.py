@@ -250,7 +250,7 @@ def test_a_model_that_always_thinks_is_only_told_how_hard(effort: ReasoningEffor
         ("claude-fable-5-1", ThinkingControl.ALWAYS),
         ("claude-mythos-preview", ThinkingControl.ALWAYS),
         ("glm-5", ThinkingControl.BUDGET),
-        ("claude-next", ThinkingControl.BUDGET),
+        ("claude-sonnet-latest", ThinkingControl.EFFORT),
     ],
 )
 def test_how_a_model_thinks_is_read_from_its_name(model: str, control: ThinkingControl) -> None:

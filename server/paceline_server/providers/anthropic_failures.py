@@ -19,13 +19,11 @@ _CONTEXT_WORDS = (
     r"prompt is too long|exceed(?:s|ed)? (?:the )?context (?:limit|window)|long context (?:requests|beta)"
 )
 _TARGET_WORDS = (
-    r"(?:deprecated|not (?:supported|available|allowed)) (?:for|on|with|by) (?:this|the) (?:current )?model"
-    r"|(?:model|claude-[\w.-]+) does(?: not|n't) support|prefill"
-    r"|maximum allowed number of output tokens"
-    r"|when (?:`?thinking`? is (?:enabled|in adaptive mode)|tool_choice forces|using thinking)"
-    r"|thinking[`.\w]* (?:may not|cannot|can't|is not|must)|cannot both be specified"
-    r"|does not match any of the expected tags|MB maximum|image dimensions exceed|maximum of \d+ pdf pages"
-    r"|output_(?:config|format)|additionalProperties|extra inputs are not permitted"
+    r"^`?(?:temperature|top_[pk]|stop_sequences|max_tokens|thinking|tool_choice|output_(?:config|format))\b"
+    r"|(?:deprecated|not (?:supported|available|allowed)) (?:for|on|with|by) (?:this|the) (?:current )?model"
+    r"|(?:model|claude-[\w.-]+)['`\"]* does(?: not|n't) support|prefill"
+    r"|stop sequence must|extra inputs are not permitted|additionalProperties"
+    r"|MB maximum|image dimensions exceed|maximum of \d+ pdf pages"
 )
 """What one target refuses and another may take: settings and combinations of them, schemas, prefilled
 answers, large files."""

@@ -22,7 +22,7 @@ from paceline_server.providers.anthropic_wire import (
     decode_text,
     decode_type,
 )
-from paceline_server.providers.delta_runs import DeltaRuns, RunKind
+from paceline_server.providers.delta_runs import MAX_PART_COUNT, DeltaRuns, RunKind
 
 REDACTED = b"redacted_thinking"
 """The signature of thoughts that came encrypted: their data are the proof, and only this provider's."""
@@ -63,7 +63,7 @@ class BlockAssembler(DeltaRuns):
     def start(self, index: int, data: msgspec.Raw) -> None:
         """Take a block, whole or its beginning; it replaces an earlier one of the same index."""
         self.stop(index)
-        block = self._blocks[index] = _Block()
+        block = self._new_block(index)
         try:
             if decode_type(data).type not in _READ_TYPES:
                 return
@@ -116,9 +116,16 @@ class BlockAssembler(DeltaRuns):
         if block is None:
             if kind is ToolCallDelta:
                 raise _malformed("the arguments of a tool call came without the call")
-            block = self._blocks[index] = _Block(kind)
+            block = self._new_block(index, kind)
         elif block.kind is not kind and block.kind is not None:
             raise _malformed("a content block mixes kinds")
+        return block
+
+    def _new_block(self, index: int, kind: RunKind | None = None) -> _Block:
+        # Also those that are skipped, or say nothing, are held.
+        if len(self._blocks) == MAX_PART_COUNT:
+            raise _malformed(f"the answer has more than {MAX_PART_COUNT} content blocks")
+        block = self._blocks[index] = _Block(kind)
         return block
 
     def _part(self, block: _Block) -> int:

@@ -45,12 +45,15 @@ _FORCED = frozenset({ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED})
 
 
 def thinking_control(model: str) -> ThinkingControl:
-    """How `model` is told how long to think; models of others take the older form, if any."""
+    """How `model` is told how long to think; names without a version are of the latest.
+
+    Models of others understand the older form, if any.
+    """
     if _ALWAYS.search(model):
         return ThinkingControl.ALWAYS
     found = _NAME.search(model)
     if found is None:
-        return ThinkingControl.BUDGET
+        return ThinkingControl.EFFORT if "claude" in model.lower() else ThinkingControl.BUDGET
     version = (int(found["major"]), int(found["minor"] or 0))
     if version < _FIRST_WITH_BUDGET:
         return ThinkingControl.NONE
