@@ -14,6 +14,7 @@ default_model: quick
 providers:
   openai: {format: openai, base_url: "https://api.example/v1", key: {env: OPENAI_KEY}}
   sim: {format: simulated}
+  mine: {vendor: vllm}
 models:
   quick: {chain: [openai/small, sim/steady]}
   same: sim/steady
@@ -42,6 +43,7 @@ def test_a_good_file_is_summed_up(paceline: Paceline, tmp_path: Path) -> None:
         "listens on 127.0.0.1:50051",
         "provider openai: openai",
         "provider sim: simulated",
+        "provider mine: openai, vendor vllm",
         "model quick: openai/small then sim/steady",
         "model same: sim/steady",
         "default model: quick",

@@ -65,6 +65,7 @@ def test_a_dated_name_is_the_model() -> None:
     prices = prices_of("openai")
     assert prices.find("gpt-4o-2024-08-06") == prices.find("gpt-4o") != prices.find("gpt-4o-mini")
     assert prices.find("gpt-4o").context_token_count
+    assert prices_of("google").find("models/gemini-2.5-pro") == prices_of("google").find("gemini-2.5-pro")
 
 
 def test_a_name_is_found_at_the_vendor_that_is_called() -> None:

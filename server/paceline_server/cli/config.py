@@ -92,7 +92,8 @@ def _summary(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
     yield f"{name} is valid"
     yield f"listens on {settings['listen']}{' with TLS' if settings.get('tls') else ''}"
     for provider, given in settings["providers"].items():
-        yield f"provider {provider}: {given['format']}"
+        vendor = f", vendor {given['vendor']}" if given.get("vendor") else ""
+        yield f"provider {provider}: {given['format']}{vendor}"
     for model, given in settings["models"].items():
         yield f"model {model}: {given.get('alias') or ' then '.join(given['chain'])}"
     if settings.get("default_model"):

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 _PACKAGE = "genai-prices"
+_RESOURCE = "models/"
+"""What Google's lists of models put before their names."""
+
 _NANO = 1_000_000_000
 _HOURS = 24
 
@@ -56,7 +59,8 @@ class PriceList:
     def find(self, model: str) -> Listed:
         """What is said of a model, as of now."""
         # Not by the package's own search: that keeps every name it was asked for, and callers name models.
-        found = self._provider.find_model(model, all_providers=self._all)
+        name = model.removeprefix(_RESOURCE)
+        found = self._provider.find_model(name, all_providers=self._all)
         if found is None:
             return Listed()
         return Listed(_price(self._valid(found)), found.context_window)

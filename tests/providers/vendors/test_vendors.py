@@ -110,6 +110,18 @@ def test_who_bills_on_is_known() -> None:
 
 RULES = [
     (
+        "xai",
+        400,
+        b'{"code":"invalid-argument","error":"Argument not supported on this model: stop"}',
+        FailureClass.UNSUPPORTED,
+    ),
+    (
+        "openrouter",
+        400,
+        b'{"error":{"code":400,"message":"This model does not support assistant message prefill."}}',
+        FailureClass.UNSUPPORTED,
+    ),
+    (
         "mistral",
         422,
         b'{"object":"error","message":{"detail":[{"type":"x","msg":"Extra inputs are not permitted"}]}}',

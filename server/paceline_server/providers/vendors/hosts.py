@@ -69,6 +69,8 @@ OPENROUTER = Vendor(
     rules=(
         # Money that other calls hold at this moment.
         rule(FailureClass.RATE_LIMITED, status=(402,), pattern=r"in[ _-]flight"),
+        # The words of the makers behind it.
+        rule(FailureClass.UNSUPPORTED, status=(400,), pattern=r"prefill|must end with a user message"),
     ),
     price_list="openrouter",
     models=(

@@ -7,7 +7,7 @@ Where the facts come from:
   usage comes unasked), https://docs.mistral.ai/capabilities/vision;
 - DeepSeek: https://api-docs.deepseek.com/guides/thinking_mode (thoughts go back with tool calls),
   https://api-docs.deepseek.com/guides/chat_prefix_completion (only below another base URL, so not assumed);
-- xAI: https://docs.x.ai/docs/guides/reasoning (thoughts are not shown; no penalties and stops),
+- xAI: https://docs.x.ai/docs/guides/reasoning (thoughts are not shown; no penalties),
   https://docs.x.ai/docs/guides/image-understanding;
 - Perplexity: https://docs.perplexity.ai/docs/agent-api/image-attachments.
 """
@@ -72,10 +72,12 @@ XAI = Vendor(
     wire_format="openai",
     base_url="https://api.x.ai/v1",
     key_variable="XAI_API_KEY",
-    settings={"prompt_cache": "nothing", "omit": ["frequency_penalty", "presence_penalty", "stop"]},
+    settings={"prompt_cache": "nothing", "omit": ["frequency_penalty", "presence_penalty"]},
     rules=(
         # A team without credits is told so with the status of a missing permission.
         rule(FailureClass.QUOTA, status=(403, 429), pattern=r"credits|spending limit"),
+        # Models that think take no stop sequences, for one.
+        rule(FailureClass.UNSUPPORTED, status=(400,), pattern=r"argument not supported on this model"),
     ),
     price_list="x-ai",
     profile=Profile(
