@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.processes import SERVER_CORES, Server, module, serving
 
 KEY_VARIABLE = "PACELINE_BENCH_KEY"
-LISTENERS = ("grpcio",)
+LISTENERS = ("grpcio", "native")
 LISTENER_SETTINGS: Mapping[str, Mapping[str, str]] = {
     "grpcio": {},
     "native": {"PACELINE__SERVER__LISTENER": "native"},

@@ -41,6 +41,7 @@ class Load:
     Attributes:
         names: How many configured names are asked in turn; 0 asks the target itself.
         http: Speaks OpenAI's format instead of gRPC.
+        headers: Of each HTTP request, as whole lines.
     """
 
     model: Model
@@ -49,6 +50,7 @@ class Load:
     calls: int
     names: int = 0
     http: bool = False
+    headers: tuple[str, ...] = ()
 
 
 class Spread(msgspec.Struct):
@@ -114,6 +116,7 @@ def run(server: Server, load: Load, upstream: Server) -> Outcome:
         *("-model", load.model.value, "-names", str(load.names), "-pid", str(server.pid)),
         *("-concurrency", str(load.concurrency), "-warm-up", str(load.warm_up), "-calls", str(load.calls)),
         *("-upstream", upstream.address, f"-http={'true' if load.http else 'false'}"),
+        *(f"-header={line}" for line in load.headers),
     ]
     with on_cores(LOAD_CORES):
         finished = subprocess.run(  # noqa: S603 - the bench's own program

@@ -30,6 +30,7 @@ class Plan:
         first_content: One stream at a time whose head comes before its first content; `late`: with it.
         timed: Paced streams whose events tell when they were written; `lockstep`: see bench/load/lockstep.go.
         few_names: The names of the configuration that all else is measured with.
+        peer_loads: As `loads`, but less, for peers take several times as long.
         open_streams: How many are held open for what must not depend on them.
     """
 
@@ -39,6 +40,8 @@ class Plan:
     late: Load
     timed: Load
     lockstep: Load
+    peer_rounds: int
+    peer_loads: Mapping[str, Load]
     few_names: int
     many_names: int
     names_calls: int
@@ -57,6 +60,12 @@ FULL = Plan(
     late=Load(Model.LATE, concurrency=1, warm_up=30, calls=300),
     timed=Load(Model.TIMED, concurrency=16, warm_up=16, calls=32),
     lockstep=Load(Model.LOCKSTEP, concurrency=16, warm_up=0, calls=32),
+    peer_rounds=3,
+    peer_loads={
+        UNARY: Load(Model.UNARY, concurrency=32, warm_up=400, calls=800),
+        BURST: Load(Model.BURST, concurrency=32, warm_up=64, calls=96),
+        PACED: Load(Model.PACED, concurrency=16, warm_up=16, calls=32),
+    },
     few_names=10,
     many_names=10_000,
     names_calls=10_000,
@@ -75,6 +84,12 @@ QUICK = Plan(
     late=Load(Model.LATE, concurrency=1, warm_up=2, calls=8),
     timed=Load(Model.TIMED, concurrency=4, warm_up=0, calls=4),
     lockstep=Load(Model.LOCKSTEP, concurrency=4, warm_up=0, calls=4),
+    peer_rounds=1,
+    peer_loads={
+        UNARY: Load(Model.UNARY, concurrency=8, warm_up=8, calls=16),
+        BURST: Load(Model.BURST, concurrency=4, warm_up=4, calls=4),
+        PACED: Load(Model.PACED, concurrency=4, warm_up=0, calls=4),
+    },
     few_names=2,
     many_names=20,
     names_calls=64,

@@ -5,11 +5,13 @@ The server under test has a core to itself; load and upstream share the other. L
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +32,19 @@ def resident_bytes(pid: int) -> int:
     """The memory of a process that is resident."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other bench runs on this machine, in whatever folder: two would measure each other."""
+    path = Path(tempfile.gettempdir()) / "paceline-bench.lock"
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another bench on this machine", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def raise_descriptor_limit() -> None:

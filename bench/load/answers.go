@@ -21,7 +21,8 @@ const (
 const (
 	unaryBytes      = 712
 	eventsPerStream = 200
-	word            = " token"
+	// A token of a stream. No two are the same: some gateways end a stream that repeats itself.
+	tokenForm = " to%03d"
 )
 
 const (
@@ -41,10 +42,29 @@ var unaryText = textOf(unaryBytes - len(completion("")))
 var (
 	unaryAnswer = []byte(fmt.Sprintf(jsonHead, unaryBytes) + completion(unaryText))
 	openStream  = append([]byte(streamHead), inChunk(roleEvent())...)
-	tokenChunk  = inChunk(tokenEvent(word))
+	tokenChunks = eachToken(inChunk)
 	closeStream = append(inChunk(lastEvents()), "0\r\n\r\n"...)
-	burstAnswer = joined(openStream, inChunk(strings.Repeat(tokenEvent(word), eventsPerStream)), closeStream)
+	burstAnswer = joined(openStream, inChunk(strings.Join(eachToken(asIs), "")), closeStream)
 )
+
+// streamText is what all tokens of a stream say.
+var streamText = func() string {
+	var text strings.Builder
+	for index := range eventsPerStream {
+		fmt.Fprintf(&text, tokenForm, index)
+	}
+	return text.String()
+}()
+
+func eachToken[Form any](form func(event string) Form) []Form {
+	var all []Form
+	for index := range eventsPerStream {
+		all = append(all, form(tokenEvent(fmt.Sprintf(tokenForm, index))))
+	}
+	return all
+}
+
+func asIs(event string) string { return event }
 
 func textOf(length int) string {
 	return strings.Repeat("word ", length/len("word ")) + strings.Repeat(".", length%len("word "))

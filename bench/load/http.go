@@ -16,6 +16,7 @@ import (
 type httpDialer struct {
 	address string
 	model   string
+	headers headers
 }
 
 func (d *httpDialer) close() {}
@@ -114,9 +115,12 @@ func (c *httpCaller) post(ctx context.Context, stream bool) (*http.Response, err
 			return nil, err
 		}
 	}
-	_, err := fmt.Fprintf(c.connection, "POST /v1/chat/completions HTTP/1.1\r\nhost: %s\r\nauthorization: Bearer bench\r\n"+
-		"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s", c.dialer.address, len(body), body)
-	if err != nil {
+	head := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nhost: %s\r\nauthorization: Bearer bench\r\n"+
+		"content-type: application/json\r\ncontent-length: %d\r\n", c.dialer.address, len(body))
+	for _, line := range c.dialer.headers {
+		head += line + "\r\n"
+	}
+	if _, err := io.WriteString(c.connection, head+"\r\n"+body); err != nil {
 		return nil, err
 	}
 	response, err := http.ReadResponse(c.reader, nil)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"strconv"
+	"strings"
 )
 
 // options are what one run of the load does.
@@ -17,6 +18,17 @@ type options struct {
 	calls       int
 	pid         int
 	upstream    string
+	headers     headers
+}
+
+// headers are lines that are sent with each HTTP request, as they are.
+type headers []string
+
+func (h *headers) String() string { return strings.Join(*h, ", ") }
+
+func (h *headers) Set(line string) error {
+	*h = append(*h, line)
+	return nil
 }
 
 func parseOptions(arguments []string) (options, error) {
@@ -31,6 +43,7 @@ func parseOptions(arguments []string) (options, error) {
 	flags.IntVar(&o.calls, "calls", 1, "calls that count")
 	flags.IntVar(&o.pid, "pid", 0, "the process whose CPU time is read; 0 reads none")
 	flags.StringVar(&o.upstream, "upstream", "", "where the mock upstream listens, which lockstep acknowledges to")
+	flags.Var(&o.headers, "header", "a header of each HTTP request, as in \"name: value\"; may be repeated")
 	if err := flags.Parse(arguments); err != nil {
 		return o, err
 	}
@@ -54,7 +67,7 @@ func (o options) specs() []string {
 
 func (o options) dial() (dialer, error) {
 	if o.http {
-		return &httpDialer{address: o.address, model: o.model}, nil
+		return &httpDialer{address: o.address, model: o.model, headers: o.headers}, nil
 	}
 	return dialGRPC(o.address, o.specs(), o.concurrency, o.model == modelStalled)
 }

@@ -63,7 +63,7 @@ func answer(connection net.Conn, request request) error {
 	case modelBurst:
 		return write(connection, burstAnswer)
 	case modelPaced:
-		return answerPaced(connection, func() []byte { return tokenChunk })
+		return answerPaced(connection, func(index int) []byte { return tokenChunks[index] })
 	case modelTimed:
 		return answerPaced(connection, stampedChunk)
 	case modelLockstep:
@@ -73,26 +73,26 @@ func answer(connection net.Conn, request request) error {
 	case modelLate:
 		return answerStamped(connection, nil, openStream)
 	case modelStalled:
-		return write(connection, joined(openStream, tokenChunk))
+		return write(connection, joined(openStream, tokenChunks[0]))
 	}
 	return write(connection, []byte("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"))
 }
 
-func answerPaced(connection net.Conn, chunk func() []byte) error {
+func answerPaced(connection net.Conn, chunk func(index int) []byte) error {
 	random := rand.New(rand.NewPCG(seed, streamCount.Add(1)))
 	if err := write(connection, openStream); err != nil {
 		return err
 	}
-	for range eventsPerStream {
+	for index := range eventsPerStream {
 		time.Sleep(shortestPause + time.Duration(random.Int64N(int64(longestPause-shortestPause))))
-		if err := write(connection, chunk()); err != nil {
+		if err := write(connection, chunk(index)); err != nil {
 			return err
 		}
 	}
 	return write(connection, closeStream)
 }
 
-func stampedChunk() []byte {
+func stampedChunk(int) []byte {
 	return inChunk(tokenEvent(" " + strconv.FormatInt(monotonic(), 10)))
 }
 

@@ -16,6 +16,7 @@ type worker struct {
 	latencies    []int64
 	firsts       []int64
 	deltas       int
+	text         []byte
 	streams      [][]mark
 }
 
@@ -66,17 +67,17 @@ func (w *worker) unary(ctx context.Context) error {
 }
 
 func (w *worker) stream(ctx context.Context, start int64) error {
-	length := 0
+	w.text = w.text[:0]
 	err := w.caller.stream(ctx, func(text []byte) error {
-		if length == 0 {
+		if len(w.text) == 0 {
 			w.firsts = append(w.firsts, monotonic()-start)
 		}
 		w.deltas++
-		length += len(text)
+		w.text = append(w.text, text...)
 		return nil
 	})
-	if err == nil && length != eventsPerStream*len(word) {
-		err = fmt.Errorf("a stream of %d bytes", length)
+	if err == nil && string(w.text) != streamText {
+		err = fmt.Errorf("a wrong stream of %d bytes", len(w.text))
 	}
 	return err
 }

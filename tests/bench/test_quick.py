@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = (
+    "Listener grpcio",
+    "Listener native",
     "cold start, s",
     "memory, idle, MB",
     "unary call, us of CPU",
