@@ -51,19 +51,21 @@ def provider_at(url: str, **options: Any) -> GeminiProvider:
 
 
 @asynccontextmanager
-async def connected(script: Script, **options: Any) -> AsyncIterator[tuple[GeminiProvider, ReplayServer]]:
-    """A provider and the server that it calls."""
+async def connected(
+    script: Script, base: str = "", **options: Any
+) -> AsyncIterator[tuple[GeminiProvider, ReplayServer]]:
+    """A provider and the server that it calls; `base` is the path of its base URL."""
     async with replaying(script) as server:
-        provider = provider_at(server.url.removesuffix("/v1"), **options)
+        provider = provider_at(server.url.removesuffix("/v1") + base, **options)
         try:
             yield provider, server
         finally:
             await provider.aclose()
 
 
-async def streamed(provider: GeminiProvider) -> Answer:
+async def streamed(provider: GeminiProvider, model: str = MODEL) -> Answer:
     """A streamed answer, folded."""
-    deltas, ending = await drained(await provider.open(a_request()))
+    deltas, ending = await drained(await provider.open(a_request(model=model)))
     return Answer(fold(deltas), ending)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 OWN_RECORDINGS = Path(__file__).parent / "recordings"
 _CORPUS_BESIDE = Path(__file__).parents[3] / "shared" / "wire" / "corpus"
 _CHAT_ENDPOINTS = ("chat.completions", "/v1/chat/completions")
@@ -54,6 +56,17 @@ def corpus_folder() -> Path | None:
     """Where the corpus is, if it is there."""
     folder = Path(os.environ.get("PACELINE_WIRE_CORPUS") or _CORPUS_BESIDE)
     return folder if (folder / "index.json").is_file() else None
+
+
+def required_corpus() -> Path:
+    """Where the corpus is; without it the test is skipped, or fails where it was to be there."""
+    folder = corpus_folder()
+    if folder is None:
+        sentence = "the recorded exchanges are absent: give their folder in PACELINE_WIRE_CORPUS"
+        if os.environ.get("CI") or os.environ.get("PACELINE_WIRE_CORPUS"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return folder
 
 
 def chat_recordings(folder: Path) -> list[Recording]:

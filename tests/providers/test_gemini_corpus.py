@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from paceline_server.providers.gemini import GeminiProvider
 from paceline_server.providers.gemini_parts import GENERATED_CALL
 from tests.providers.gemini_reading import Reading, gemini_recordings, read_slowly
 from tests.providers.gemini_support import a_request, connected, streamed
-from tests.providers.recordings_reader import OWN_RECORDINGS, Recording, corpus_folder
+from tests.providers.recordings_reader import OWN_RECORDINGS, Recording, required_corpus
 from tests.providers.replay import PATIENCE, answering
 
 _SEEDS = range(4)
@@ -160,13 +159,7 @@ async def test_own_recordings_say_what_their_bytes_say() -> None:
 
 async def test_the_corpus_says_what_its_bytes_say(capsys: pytest.CaptureFixture[str]) -> None:
     """A2, A3: every recorded answer of AI Studio and Vertex AI is read as its bytes say, however cut."""
-    folder = corpus_folder()
-    if folder is None:
-        sentence = "the recorded exchanges are absent: give their folder in PACELINE_WIRE_CORPUS"
-        if os.environ.get("CI") or os.environ.get("PACELINE_WIRE_CORPUS"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    counts = await _check_folder(folder)
+    counts = await _check_folder(required_corpus())
     with capsys.disabled():
         print(f"\n{sum(counts.values())} recorded Gemini cases, {len(_SEEDS)} splits each:")  # noqa: T201
         for case, count in sorted(counts.items()):

@@ -105,11 +105,13 @@ class PartAssembler(DeltaRuns):
             "toolResponse": part.tool_response,
         }
         kept = {name: value for name, value in members.items() if bytes(value) not in (b"", b"null")}
-        if kept or part.thought_signature:
+        if kept:
             signature = ProviderSignature(self._provider, (part.thought_signature or "").encode() or UNSIGNED)
             data = msgspec.json.encode(kept)
             self.put(self.new_part(), ReasoningDelta(redacted_data=data), signature)
             self._open_part = NO_PART
+        elif part.thought_signature:
+            self._put(TextDelta(""), part)
 
 
 def malformed(message: str) -> AttemptFailure:
