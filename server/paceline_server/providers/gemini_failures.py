@@ -15,7 +15,7 @@ _PURSE_WORDS = (
     r"|spend(?:ing)? (?:cap|limit)|billing account .{0,60}(?:closed|disabled|not)"
 )
 _CONTEXT_WORDS = (
-    r"token count .{0,60}exceeds?|exceeds? the maximum number of tokens|supports? up to \d+ tokens"
+    r"token count .{0,60}exceeds?|exceeds? the maximum number of tokens|only supports? up to \d+"
     r"|payload size exceeds|maximum (?:input|context|prompt) (?:length|size)|prompt is too long"
 )
 _KEY_WORDS = r"api[ _-]?key (?:not (?:valid|found)|expired|invalid)|pass a valid api key|unregistered callers"
