@@ -45,7 +45,7 @@ async def test_a_vendor_is_spoken_to_in_its_dialect(tmp_path: Path) -> None:
     request.prompt.config.max_output_token_count = 9
     request.prompt.config.seed = 7
     request.prompt.config.cache_prompt = True
-    async with called(tmp_path, "vendor: mistral") as (gate, server):
+    async with called(tmp_path, "vendor: mistral, prompt_cache: nothing") as (gate, server):
         await gate.chain.Chain(request)
         body = sent_body(server)
         assert (body["max_tokens"], body["random_seed"]) == (9, 7)

@@ -29,7 +29,6 @@ MISTRAL = Vendor(
     settings={
         "max_output_field": "max_tokens",
         "seed_field": "random_seed",
-        "prompt_cache": "nothing",
         "asks_stream_usage": False,
         "prefill": "prefix",
     },
