@@ -11,7 +11,7 @@ from bench.gateway import paceline
 from bench.peers import serving_peer
 from bench.plan import COSTS, PEER_TARGETS, TOKENS_PER_CALL, Plan
 from bench.processes import Server
-from bench.rounds import Round, Side, median, rounds
+from bench.rounds import Round, Side, judge, median, rounds
 from bench.row import Row
 
 
@@ -42,12 +42,12 @@ def peer_rows(
 
 def _row(cost: str, listener: str, found: Sequence[Round], side: int, target: float | None) -> Row:
     tokens = TOKENS_PER_CALL[cost]
-    return Row(
+    row = Row(
         f"{cost}, {listener}",
         "us of CPU",
         paceline=median(found, lambda outcomes: outcomes[side].cpu_us) / tokens,
         other=median(found, lambda outcomes: outcomes[0].cpu_us) / tokens,
-        judged=median(found, lambda outcomes: outcomes[0].cpu_us / outcomes[side].cpu_us),
         target=target,
         at_least=True,
     )
+    return judge(row, found, lambda outcomes: outcomes[0].cpu_us / outcomes[side].cpu_us)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.generator import Load, Outcome, run
 from bench.plan import TOKENS_PER_CALL
@@ -34,9 +34,19 @@ def rounds(count: int, upstream: Server, *sides: Side) -> list[Round]:
     return found
 
 
-def median(found: Sequence[Round], figure: Callable[[Round], float]) -> float:
+Figure = Callable[[Round], float]
+"""Makes one number of a round."""
+
+
+def median(found: Sequence[Round], figure: Figure) -> float:
     """The median of a figure over the rounds: what a neighbour did to one round decides nothing."""
     return statistics.median(figure(outcomes) for outcomes in found)
+
+
+def judge(row: Row, found: Sequence[Round], figure: Figure) -> Row:
+    """The row, judged by the median of a figure, with how far the rounds lie apart."""
+    figures = [figure(outcomes) for outcomes in found]
+    return replace(row, judged=statistics.median(figures), within=(min(figures), max(figures)))
 
 
 def cost_row(name: str, cost: str, found: Sequence[Round], target: float) -> Row:
@@ -46,11 +56,11 @@ def cost_row(name: str, cost: str, found: Sequence[Round], target: float) -> Row
         cost: One of `bench.plan.COSTS`.
     """
     tokens = TOKENS_PER_CALL[cost]
-    return Row(
+    row = Row(
         name,
         "us of CPU",
         paceline=median(found, lambda outcomes: outcomes[1].cpu_us) / tokens,
         other=median(found, lambda outcomes: outcomes[0].cpu_us) / tokens,
-        judged=median(found, lambda outcomes: outcomes[1].cpu_us / outcomes[0].cpu_us),
         target=target,
     )
+    return judge(row, found, lambda outcomes: outcomes[1].cpu_us / outcomes[0].cpu_us)

@@ -13,6 +13,7 @@ class Row:
     Attributes:
         other: The same of what Paceline is compared with, in the same run.
         judged: What is compared with the target: a ratio, a difference, or the figure itself.
+        within: The least and the most that `judged` was in a round: how far the machine can be trusted.
         target: The most that `judged` may be, the least if `at_least`; None judges nothing.
     """
 
@@ -22,6 +23,7 @@ class Row:
     other: float | None = None
     judged: float | None = None
     judged_unit: str = ""
+    within: tuple[float, float] | None = None
     target: float | None = None
     at_least: bool = False
 
@@ -47,6 +49,7 @@ class Row:
             number(self.paceline),
             "" if self.other is None else number(self.other),
             "" if self.judged is None else f"{self.judged:.2f}{self.judged_unit}",
+            "" if self.within is None else f"{self.within[0]:.2f} to {self.within[1]:.2f}",
             "" if self.target is None else f"{bound}{self.target:g}{self.judged_unit}",
             "missed" if judged and self.missed else "",
         )
@@ -54,7 +57,7 @@ class Row:
 
 def table(rows: Sequence[Row], other: str, *, judged: bool = True) -> str:
     """The rows for people, as Markdown; `other` names what Paceline is compared with."""
-    head = ("figure", "Paceline", other, "judged", "target", "")
+    head = ("figure", "Paceline", other, "judged", "in single rounds", "target", "")
     lines = [head, *(row.cells(judged=judged) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     texts = [

@@ -39,7 +39,7 @@ def idle_row(server: Server, reference: Server) -> Row:
     """The memory of a server that has not been called yet."""
     idle = resident_bytes(server.pid) / MEGABYTE
     bare = resident_bytes(reference.pid) / MEGABYTE
-    return Row("memory, idle", "MB", idle, bare, idle, " MB", IDLE_MB)
+    return Row("memory, idle", "MB", idle, bare, idle, " MB", target=IDLE_MB)
 
 
 def cold_start_row(plan: Plan, start: Start) -> Row:
@@ -49,7 +49,15 @@ def cold_start_row(plan: Plan, start: Start) -> Row:
         with start(plan.few_names) as server:
             seconds.append(_seconds_until_healthy(server))
     typical = statistics.median(seconds)
-    return Row("cold start", "s", typical, None, typical, " s", COLD_START_SECONDS)
+    return Row(
+        "cold start",
+        "s",
+        typical,
+        judged=typical,
+        judged_unit=" s",
+        within=(min(seconds), max(seconds)),
+        target=COLD_START_SECONDS,
+    )
 
 
 def names_row(plan: Plan, few: Server, start: Start, upstream: Server) -> Row:
@@ -79,7 +87,8 @@ def open_stream_rows(plan: Plan, alone: Server, start: Start, upstream: Server) 
         with holding(alone, 1), holding(crowded, count):
             time.sleep(SETTLING_SECONDS)
             held = (resident_bytes(crowded.pid) - before) / count / KILOBYTE
-            rows = [Row(f"memory, one of {count:,} streams", "kB", held, None, held, " kB", OPEN_STREAM_KB)]
+            name = f"memory, one of {count:,} streams"
+            rows = [Row(name, "kB", held, None, held, " kB", target=OPEN_STREAM_KB)]
             for cost in (UNARY, PACED):
                 load = plan.loads[cost]
                 found = rounds(plan.rounds, upstream, Side(alone, load), Side(crowded, load))

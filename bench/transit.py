@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bench.generator import Spread, Timeline, run
 from bench.plan import TRANSIT_MS, Plan
 from bench.processes import Server
-from bench.rounds import Round, Side, median, rounds
+from bench.rounds import Figure, Round, Side, judge, median, rounds
 from bench.row import Row
 
 SHOWN_DELTAS = 24
@@ -70,19 +70,15 @@ def transit(plan: Plan, reference: Server, candidate: Server, upstream: Server) 
 
 
 def _spread_rows(name: str, found: list[Round], spread: Callable[[Timeline], Spread]) -> list[Row]:
-    def typical(side: int, share: Callable[[Spread], float]) -> float:
-        return median(found, lambda outcomes: share(spread(outcomes[side].timed)))
+    def of(side: int, share: Callable[[Spread], float]) -> Figure:
+        return lambda outcomes: share(spread(outcomes[side].timed))
 
-    shares: dict[str, Callable[[Spread], float]] = {
-        "p50": lambda of: of.p50,
-        "p99": lambda of: of.p99,
-        "max": lambda of: of.max,
-    }
-    rows = []
-    for label, share in shares.items():
-        ours, bare = typical(1, share), typical(0, share)
-        row = Row(f"{name}, {label}", "ms", ours, bare)
-        rows.append(
-            replace(row, judged=ours, judged_unit=" ms", target=TRANSIT_MS) if label == "p50" else row
-        )
-    return rows
+    def row(label: str, share: Callable[[Spread], float]) -> Row:
+        return Row(f"{name}, {label}", "ms", median(found, of(1, share)), median(found, of(0, share)))
+
+    typical = replace(row("p50", lambda shares: shares.p50), judged_unit=" ms", target=TRANSIT_MS)
+    return [
+        judge(typical, found, of(1, lambda shares: shares.p50)),
+        row("p99", lambda shares: shares.p99),
+        row("max", lambda shares: shares.max),
+    ]

@@ -20,6 +20,7 @@ FIGURES = (
     "burst token, us of CPU",
     "paced token, us of CPU",
     "unary call, 8 at a time, ms, p99",
+    "burst stream of 200 tokens, messages",
     "first content, added to a direct call, ms, p50",
     "first delta, under way, p50, ms",
     "all deltas, under way, p99, ms",
