@@ -83,9 +83,31 @@ def test_random_bytes_are_a_failure(noise: bytes) -> None:
 
 
 _NAMES = st.sampled_from(
-    "candidates content parts text thought thoughtSignature functionCall name args id inlineData data index"
-    " finishReason promptFeedback blockReason usageMetadata promptTokenCount modelVersion responseId error"
-    " executableCode avgLogprobs".split()
+    [
+        "candidates",
+        "content",
+        "parts",
+        "text",
+        "thought",
+        "thoughtSignature",
+        "functionCall",
+        "name",
+        "args",
+        "id",
+        "inlineData",
+        "data",
+        "index",
+        "finishReason",
+        "promptFeedback",
+        "blockReason",
+        "usageMetadata",
+        "promptTokenCount",
+        "modelVersion",
+        "responseId",
+        "error",
+        "executableCode",
+        "avgLogprobs",
+    ]
 )
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "STOP", "x", "eA=="]),
