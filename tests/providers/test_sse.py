@@ -88,6 +88,34 @@ def test_a_named_event_above_the_bound_is_refused() -> None:
         _decoded(b"event: a\ndata: " + b"x" * 1001 + b"\n\n")
 
 
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"data: a\n\ndata: b\n\n",
+        b"data: a\ndata: b\n\ndata: c\n\n",
+        b"event: e\ndata: a\n\ndata: b\n\n",
+        b": ping\n\ndata: a\n\nid: 7\n\n",
+        b"data: a\n\n\n\ndata: b\n",
+        b"data:a\n\ndata: \n\n",
+    ],
+)
+def test_streams_with_crlf_say_what_those_with_lf_say(stream: bytes) -> None:
+    """Wire rule 7: the short way for Google's servers gives the same events, whole, in bytes and mixed."""
+    crlf = stream.replace(b"\n", b"\r\n")
+    events = _decoded(stream)
+    assert _decoded(crlf) == events
+    assert _decoded(*(bytes([byte]) for byte in crlf)) == events
+    assert _decoded(crlf + stream) == _decoded(stream + stream)
+
+
+def test_a_crlf_event_above_the_bound_is_refused() -> None:
+    """A2: the short way has the same bound."""
+    line = b"data: " + b"x" * 1001 + b"\r\n\r\n"
+    with pytest.raises(EventTooLargeError):
+        SseDecoder(1000).feed(line)
+    assert SseDecoder(1010).feed(line) == [SseEvent(b"x" * 1001)]
+
+
 def test_other_separators_stay_inside_a_line() -> None:
     """Wire rule 7: U+2028, U+2029, U+0085, VT and FF do not end a line."""
     text = "a\u2028b\u2029c\u0085d\x0be\x0cf".encode()

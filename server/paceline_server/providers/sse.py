@@ -110,17 +110,24 @@ class SseDecoder:
                     position = next_lf + 2
                     next_lf = chunk.find(b"\n", position)
                     continue
-                if chunk.startswith(b"event: ", position):
-                    end = self._end_of_named(chunk, position, next_lf, next_cr)
-                    if end != _NOWHERE:
-                        # The other usual event: a name, one line and a blank one.
-                        event = (chunk[next_lf + 7 : end], chunk[position + 7 : next_lf])
-                        events.append(_new_event(SseEvent, event))
-                        position = end + 2
-                        next_lf = chunk.find(b"\n", position)
-                        continue
+                named = chunk.startswith(b"event: ", position)
+                end = self._end_of_named(chunk, position, next_lf, next_cr) if named else _NOWHERE
+                if end != _NOWHERE:
+                    # The other usual event: a name, one line and a blank one.
+                    event = (chunk[next_lf + 7 : end], chunk[position + 7 : next_lf])
+                    events.append(_new_event(SseEvent, event))
+                    position = end + 2
+                    next_lf = chunk.find(b"\n", position)
+                    continue
                 line, position = chunk[position:next_lf], next_lf + 1
             else:
+                if chunk.startswith(b"\r\n\r\n", next_cr) and self._is_whole(chunk, position, next_cr):
+                    # The usual event of Google's servers.
+                    events.append(_new_event(SseEvent, (chunk[position + 6 : next_cr], b"")))
+                    position = next_cr + 4
+                    next_cr = chunk.find(b"\r", position)
+                    next_lf = chunk.find(b"\n", position)
+                    continue
                 line, position = chunk[position:next_cr], self._after_cr(chunk, next_cr)
                 next_cr = chunk.find(b"\r", position)
 
@@ -141,6 +148,11 @@ class SseDecoder:
         end = chunk.find(b"\n", next_lf + 7)
         ends_so = end != _NOWHERE and chunk.startswith(b"\n", end + 1) and not _NOWHERE < next_cr < end
         return end if ends_so and end - position < self._max_event_bytes else _NOWHERE
+
+    def _is_whole(self, chunk: bytes, start: int, end: int) -> bool:
+        if self._data or self._name or end - start >= self._max_event_bytes:
+            return False
+        return chunk.startswith(b"data: ", start, end)
 
     def _after_cr(self, chunk: bytes, position: int) -> int:
         following = position + 1
