@@ -200,11 +200,19 @@ def test_a_thin_image_keeps_a_pixel() -> None:
     assert small.size == (16_383, 1)
 
 
+def test_no_more_is_written_than_models_look_at() -> None:
+    """A8: writing an image takes bounded time and memory, whatever the target would take."""
+    data = stored(Image.new("L", (6_000, 4_000)), "TIFF", compression="tiff_lzw")
+    _, small = _refitted(data, ImageLimits(frozenset({"image/jpeg"})))
+    assert small.size == (4242, 2828)
+
+
 @pytest.mark.parametrize(
     ("media_type", "header"),
     [
         ("image/png", ImageHeader(65_500, 65_500)),
         ("image/png", ImageHeader(8_000, 5_000)),
+        ("image/webp", ImageHeader(7_680, 4_320)),
         ("image/jpeg", ImageHeader(9_000, 9_000, is_reducible=True)),
         ("image/jpeg", ImageHeader(8_000, 5_000, scan_count=10)),
         ("image/jpeg", ImageHeader(1_000, 1_000, scan_count=MAX_SCAN_COUNT + 1)),

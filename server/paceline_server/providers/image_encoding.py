@@ -20,6 +20,9 @@ from paceline_server.providers.media_faults import MediaMisfit
 MAX_WRITTEN_EDGE = 16_383
 """Pixels; a WebP cannot be larger."""
 
+MAX_WRITTEN_PIXEL_COUNT = 12_000_000
+"""More than models look at. Written several times over, an image takes at most half a GB and some seconds."""
+
 QUALITIES = (85, 70, 50)
 """Tried in turn at full size; then the image is made smaller, at the second of them."""
 
@@ -60,12 +63,17 @@ def refitted(media_type: str, data: bytes, header: ImageHeader, limits: ImageLim
         DamagedMedia: It cannot be decoded.
         MediaMisfit: It cannot be read here, or not be made small enough.
     """
-    edge = min(limits.max_edge or MAX_WRITTEN_EDGE, MAX_WRITTEN_EDGE)
     try:
-        image = decoded_image(media_type, data, header, edge)
+        image = decoded_image(media_type, data, header, _written_edge(header, limits))
         return _within(image, limits, lossless=media_type in _LOSSLESS)
     except MemoryError as error:
         raise MediaMisfit("takes more memory than there is; send a smaller image") from error
+
+
+def _written_edge(header: ImageHeader, limits: ImageLimits) -> int:
+    pixels = header.width * header.height
+    edge = header.edge * math.sqrt(min(1, MAX_WRITTEN_PIXEL_COUNT / pixels))
+    return max(1, min(int(edge), limits.max_edge or MAX_WRITTEN_EDGE, MAX_WRITTEN_EDGE))
 
 
 def _within(image: Image.Image, limits: ImageLimits, *, lossless: bool) -> tuple[str, bytes]:
@@ -105,7 +113,7 @@ def _encoded(image: Image.Image, media_type: str, quality: int) -> bytes:
     if media_type == _PNG:
         image.save(written, "PNG", compress_level=3)
     elif media_type == _WEBP:
-        image.save(written, "WEBP", quality=quality, method=2)
+        image.save(written, "WEBP", quality=quality, method=0)
     else:
         _opaque(image).save(written, "JPEG", quality=quality)
     return written.getvalue()

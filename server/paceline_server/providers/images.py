@@ -16,7 +16,10 @@ from paceline_server.providers.media_faults import DamagedMedia, MediaMisfit
 
 MAX_PIXEL_COUNT = 36_000_000
 """More than the 33 million of an 8K screen. At four bytes a pixel, and twice while colours are converted or
-an image is scaled, one image takes at most 300 MB and some seconds."""
+an image is scaled, an image takes about 300 MB."""
+
+MAX_WEBP_PIXEL_COUNT = MAX_PIXEL_COUNT // 3
+"""Its decoder holds the image three times more, for the frames that might follow."""
 
 MAX_REDUCIBLE_PIXEL_COUNT = 2 * MAX_PIXEL_COUNT
 """Of a JPEG that is decoded at half its size, as the photographs of current telephones are. Below the number
@@ -25,10 +28,11 @@ at which the library, which is not asked, would warn of it."""
 MAX_SCAN_COUNT = 100
 """Of a progressive JPEG, ten times what encoders use: each costs a few bytes and a whole pass."""
 
+_WEBP = "image/webp"
 _FORMATS: Mapping[str, str] = {
     "image/jpeg": "JPEG",
     "image/png": "PNG",
-    "image/webp": "WEBP",
+    _WEBP: "WEBP",
     "image/bmp": "BMP",
     "image/gif": "GIF",
     "image/tiff": "TIFF",
@@ -60,7 +64,9 @@ def check_decodable(media_type: str, header: ImageHeader | None) -> ImageHeader:
     """
     if header is None or media_type not in _FORMATS:
         raise MediaMisfit(f"is {media_type}, which cannot be converted here; send it as JPEG or PNG")
-    bound = MAX_REDUCIBLE_PIXEL_COUNT if header.is_reducible else MAX_PIXEL_COUNT
+    bound = MAX_WEBP_PIXEL_COUNT if media_type == _WEBP else MAX_PIXEL_COUNT
+    if header.is_reducible:
+        bound = MAX_REDUCIBLE_PIXEL_COUNT
     if header.pixel_count > bound or header.scan_count > MAX_SCAN_COUNT:
         raise MediaMisfit(
             f"would have to be converted for this target, and its {header.width} x {header.height} pixels in "
@@ -138,7 +144,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _plain(image: Image.Image) -> Image.Image:
     if image.mode in _TRANSPARENT_MODES or "transparency" in image.info:
-        plain = image.convert("RGBA")
+        plain = _converted(image, "RGBA")
         if plain.getchannel("A").getextrema() == (255, 255):
             plain = plain.convert("RGB")
     elif image.mode in _DEEP_MODES:
@@ -147,10 +153,15 @@ def _plain(image: Image.Image) -> Image.Image:
     elif image.mode in ("I", "F"):
         plain = _stretched(image)
     else:
-        plain = image.convert("L" if image.mode in ("1", "L") else "RGB")
+        plain = _converted(image, "L" if image.mode in ("1", "L") else "RGB")
     # Writers would write some of this.
     plain.info = {}
     return plain
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    # A conversion to the mode that it has would be a copy, and hold all pixels once more.
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _stretched(image: Image.Image) -> Image.Image:
