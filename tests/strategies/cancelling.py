@@ -28,6 +28,8 @@ BUDGET = BudgetConfig(share_of_calls=0.0, per_second=8.0, burst=8.0)
 class Stepper:
     """A coroutine, step by step: counts how often it waits, and cancels its task at one of those times.
 
+    The tasks that it starts are stepped likewise, and its own task is what is cancelled at their waits.
+
     Attributes:
         at: The wait to cancel at; None only counts.
         late: Cancel when what is waited for has come, before the task goes on; else when the wait begins.
@@ -37,32 +39,59 @@ class Stepper:
     at: int | None = None
     late: bool = False
     count: int = 0
+    _task: asyncio.Task[Any] | None = None
 
     def __await__(self) -> Generator[Any, Any, Completion]:
         """Pass every wait on to the loop, and look at each."""
-        step: Callable[[], Any] = partial(self.coroutine.send, None)
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        before = loop.get_task_factory()
+        loop.set_task_factory(self._started)
+        try:
+            answer: Completion = yield from self._steps(self.coroutine)
+        finally:
+            loop.set_task_factory(before)
+        return answer
+
+    def _started(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        async def stepped() -> Any:
+            return await _Steps(self._steps(coroutine))
+
+        return asyncio.Task(stepped(), loop=loop, **options)
+
+    def _steps(self, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        step: Callable[[], Any] = partial(coroutine.send, None)
         while True:
             try:
                 waited_for = step()
             except StopIteration as stop:
-                answer: Completion = stop.value
-                return answer
+                return stop.value
             if self.count == self.at:
                 self._cancel(waited_for)
             self.count += 1
-            step = partial(self.coroutine.send, None)
+            step = partial(coroutine.send, None)
             try:
                 yield waited_for
             except BaseException as error:  # noqa: BLE001 - whatever the loop throws in is for the coroutine
-                step = partial(self.coroutine.throw, error)
+                step = partial(coroutine.throw, error)
 
     def _cancel(self, waited_for: asyncio.Future[Any] | None) -> None:
-        task = asyncio.current_task()
+        task = self._task
         assert task is not None
         if self.late and waited_for is not None:
             waited_for.add_done_callback(lambda _future: task.cancel())
         else:
             asyncio.get_running_loop().call_soon(task.cancel)
+
+
+@dataclass(slots=True)
+class _Steps:
+    """What a task can wait for, of a generator."""
+
+    generator: Generator[Any, Any, Any]
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.generator
 
 
 def check_left_behind(world: World, call: Call, client: Client, failed_before: set[str]) -> None:

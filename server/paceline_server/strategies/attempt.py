@@ -7,11 +7,10 @@ only if it was whole. Whether to try, and what a failure means for others, is de
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.deltas import Delta, Fold, FoldError, deltas_of
+from paceline_server.completion.deltas import Fold, FoldError, deltas_of
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.base import Answer, AnswerStream, Provider, ProviderRequest
 from paceline_server.strategies.attempt_clocks import Clocks
@@ -24,28 +23,24 @@ from paceline_server.telemetry.log import log_bug
 async def stream_answer(run: AttemptRun, provider: Provider, sink: Sink, limits: Clocks) -> Completion:
     """Stream one answer into `sink` and return it whole.
 
+    In a task of its own, whose cancellation is this one's: a token wakes the task that waits for it through
+    every coroutine between, and those around an attempt are as many as all within it.
+
     Raises:
         AttemptFailure: The provider failed, fell silent or sent something that is no answer.
     """
+    return await asyncio.get_running_loop().create_task(_streamed(run, provider, sink, limits))
+
+
+async def _streamed(run: AttemptRun, provider: Provider, sink: Sink, limits: Clocks) -> Completion:
     stream = None
-    time = asyncio.get_running_loop().time
-    fold = run.fold
     clock = SilenceClock()
     try:
         async with clock:
             clock.arm(limits.first_content_at)
             stream = await _opened(run, provider)
-            while (deltas := await _read(stream)) is not None:
-                if not deltas:
-                    continue
-                clock.disarm()
-                if run.first_content_at is None:
-                    run.first_content_at = time()
-                for delta in deltas:
-                    fold.add(delta)
-                    await sink(delta)
-                clock.arm(time() + limits.gap)
-        return run.completion(stream.ending, fold.parts())
+            await _pump(run, stream, sink, clock, limits.gap)
+        return run.completion(stream.ending, run.fold.parts())
     except TimeoutError:
         if not clock.expired:
             raise  # the sink's own: no provider is to blame
@@ -55,6 +50,28 @@ async def stream_answer(run: AttemptRun, provider: Provider, sink: Sink, limits:
     finally:
         if stream is not None:
             await stream.aclose()
+
+
+async def _pump(run: AttemptRun, stream: AnswerStream, sink: Sink, clock: SilenceClock, gap: float) -> None:
+    """Read the stream to its end; what is done here is done for every token."""
+    time = asyncio.get_running_loop().time
+    add = run.fold.add
+    while True:
+        try:
+            deltas = await stream.read()
+        except Exception as error:
+            raise _failure(run, error) from error
+        if deltas is None:
+            return
+        if not deltas:
+            continue
+        clock.disarm()
+        if run.first_content_at is None:
+            run.first_content_at = time()
+        for delta in deltas:
+            add(delta)
+            await sink(delta)
+        clock.arm(time() + gap)
 
 
 async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -> Completion:
@@ -83,32 +100,27 @@ async def _opened(run: AttemptRun, provider: Provider) -> AnswerStream:
     try:
         return await provider.open(_request(run))
     except Exception as error:
-        raise _failure(error) from error
-
-
-async def _read(stream: AnswerStream) -> Sequence[Delta] | None:
-    try:
-        return await stream.read()
-    except Exception as error:
-        raise _failure(error) from error
+        raise _failure(run, error) from error
 
 
 async def _completed(run: AttemptRun, provider: Provider) -> Answer:
     try:
         return await provider.complete(_request(run))
     except Exception as error:
-        raise _failure(error) from error
+        raise _failure(run, error) from error
 
 
-def _failure(error: Exception) -> AttemptFailure:
+def _failure(run: AttemptRun, error: Exception) -> AttemptFailure:
     """What a provider's exception means: one that is no failure of the vocabulary is an adapter's bug.
 
     It costs the attempt and not the call, since the next target may well answer.
     """
-    if isinstance(error, AttemptFailure):
-        return error
-    log_bug(error)
-    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, "the answer could not be read")
+    if not isinstance(error, AttemptFailure):
+        log_bug(error)
+        return AttemptFailure(FailureClass.MALFORMED_RESPONSE, "the answer could not be read")
+    # Should the caller leave before the failure is booked: what never reached the provider cost nothing.
+    run.sent = error.reached_provider
+    return error
 
 
 def _request(run: AttemptRun) -> ProviderRequest:
