@@ -29,7 +29,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint format generate bench lock clean
+.PHONY: help install demo serve test lint format generate faults bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,9 @@ build/protos: $(STAMP)
 	mkdir -p $@/google/rpc
 	cp "$$($(BIN)/python -c 'import google.rpc; print(google.rpc.__path__[0])')"/*.proto $@/google/rpc/
 	@touch $@
+
+faults: $(STAMP) ## Play the fault matrix and write docs/faults.md
+	PACELINE_WRITE_PAGES=1 $(BIN)/python -m pytest -q tests/faults
 
 bench: $(STAMP) ## Measure Paceline against a bare reference; needs Go; PEERS=litellm,portkey adds those
 	$(BIN)/python -m bench $(if $(PEERS),--peers $(PEERS)) $(BENCH_ARGS)
