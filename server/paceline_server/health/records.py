@@ -55,14 +55,19 @@ class Records:
         record = self._records.get(scope)
         return self._never_held if record is None else machine.settled(record, self._now())
 
+    def is_known(self, scope: Scope) -> bool:
+        """Whether there is a record; a scope without one is well."""
+        return scope in self._records
+
     def put(self, scope: Scope, record: Record) -> Record:
         """Keep a record; whoever listens is told if it is another one."""
-        before = self._records.get(scope)
-        if record == (before or self._never_held):
+        before = self._records.get(scope) or self._never_held
+        if record is before or record == before:
             return record
+        is_new = scope not in self._records
         self._records[scope] = record
-        self._tell(scope, before or self._never_held, record)
-        if before is None:
+        self._tell(scope, before, record)
+        if is_new:
             self._make_room()
         return record
 

@@ -85,9 +85,11 @@ class HealthRegistry:
 
     def held(self, target: Target) -> Held | None:
         """Why a target may not be called now, or None if it may; draws nothing and takes no probe."""
-        now = self.now()
         worst: Held | None = None
         for scope in self.scopes(target):
+            if not self._records.is_known(scope):
+                continue  # the usual case, and asked for several times a call
+            now = self.now()
             record = self.record(scope)
             if machine.permit(record, now) is Permit.HELD:
                 held = _held(target, scope, record, now)
@@ -137,9 +139,8 @@ class HealthRegistry:
 
     def record_success(self, ticket: Ticket) -> None:
         """Apply a success to the scopes whose generation is still the ticket's."""
-        now = self.now()
         for scope, record in self._current(ticket):
-            self._records.put(scope, machine.succeeded(record, now, self.config))
+            self._records.put(scope, machine.succeeded(record, self.now(), self.config))
 
     def record_failure(self, ticket: Ticket, failure: AttemptFailure, *, counts: bool) -> None:
         """Apply a failure to the scope that its class penalises, if any; probes of other scopes go back."""
@@ -206,10 +207,9 @@ class HealthRegistry:
             self._called[target] = None
 
     def _ticket(self, target: Target, generations: list[tuple[Scope, int]], probes: list[Scope]) -> Ticket:
-        now = self.now()
         leases: list[tuple[Scope, float]] = []
         for scope in probes:
-            record = self._records.put(scope, machine.probing(self.record(scope), now, self.config))
+            record = self._records.put(scope, machine.probing(self.record(scope), self.now(), self.config))
             leases.append((scope, record.lease_until))
         return Ticket(self, target, tuple(generations), tuple(leases))
 
