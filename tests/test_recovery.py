@@ -6,6 +6,7 @@ answers whole. The caller's own fold of the deltas is what counts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ health: {failure_threshold: 1000000000}
 retry_budget: {share_of_calls: 1, per_second: 1000000, burst: 1000000}
 providers:
   first: {format: openai, base_url: "%s"}
-  second: {format: openai, base_url: "%s"}
+  second: {format: openai, base_url: "%s", targets: {m: {accepts_prefill: true}}}
 """
 
 
@@ -49,6 +50,38 @@ class CutScript:
             await exchange.until_closed()
         else:
             await exchange.end()
+
+
+class ContinuingScript:
+    """Answers whole; a beginning of `text` that it is given it continues."""
+
+    def __init__(self, body: bytes, text: str) -> None:
+        self.body = body
+        self.text = text
+        self.continued_count = 0
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        last = json.loads(exchange.request.body)["messages"][-1]
+        body = self.body
+        if last["role"] == "assistant":
+            assert last["content"] == last["content"].rstrip()
+            assert self.text.startswith(last["content"])
+            self.continued_count += 1
+            body = _said(self.text.removeprefix(last["content"]))
+        await exchange.head(200, {"content-type": "text/event-stream"})
+        await exchange.chunks(body)
+        await exchange.end()
+
+
+def _said(text: str) -> bytes:
+    """The chunks of a short answer."""
+    choices: list[dict[str, object]] = [
+        {"index": 0, "delta": {"content": text}},
+        {"index": 0, "delta": {}, "finish_reason": "stop"},
+    ]
+    events = [json.dumps({"choices": [choice]}) for choice in choices]
+    return "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
 
 
 class CallerFold:
@@ -142,11 +175,39 @@ async def test_a_cut_anywhere_gives_the_whole_answer_or_an_error(
     assert (broken_count > 0) == (recovery == "RECOVERY_NONE")
 
 
+@pytest.mark.parametrize("recording", ["stream-text", "stream-parallel-tools", "stream-reasoning"])
+async def test_a_cut_anywhere_goes_on_where_the_stream_broke(tmp_path: Path, recording: str) -> None:
+    """C5: wherever a stream is cut, CONTINUE gives the whole text; only what is no text is retracted."""
+    body = (RECORDINGS / recording / "response.body").read_bytes()
+    cut, whole = CutScript(body), ContinuingScript(body, "")
+    request = a_request(completion_pb2.RECOVERY_CONTINUE)
+    discarded_count = 0
+    async with replaying(cut) as first, replaying(whole) as second, gateway(tmp_path, first, second) as stub:
+        complete = await _streamed(stub, request)
+        assert complete is not None
+        whole.text = _text_of(complete)
+        for offset in range(len(body)):
+            cut.cut = offset
+            fold = CallerFold()
+            parts = await _streamed(stub, request, fold)
+            assert parts is not None
+            assert _text_of(parts) == whole.text
+            discarded_count += fold.discarded_count
+    assert (whole.continued_count > 0) == bool(whole.text)
+    assert (discarded_count > 0) == (recording != "stream-text")
+
+
+def _text_of(parts: list[completion_pb2.Part]) -> str:
+    return "".join(part.text.text for part in parts)
+
+
 async def _streamed(
-    stub: chain_pb2_grpc.ChainServiceAsyncStub, request: chain_pb2.ChainRequest
+    stub: chain_pb2_grpc.ChainServiceAsyncStub,
+    request: chain_pb2.ChainRequest,
+    fold: CallerFold | None = None,
 ) -> list[completion_pb2.Part] | None:
     """The parts of one call; None if it ended with STREAM_BROKEN."""
-    fold = CallerFold()
+    fold = fold or CallerFold()
     finished: chain_pb2.ChainResponse | None = None
     try:
         async for event in stub.StreamChain(request, timeout=20):

@@ -26,6 +26,7 @@ class Refuse:
 
     failure_class: FailureClass = FailureClass.UNSUPPORTED
     seconds: float = 0.0
+    only_continuations: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ class ScriptedFitter:
             case Rewrite(seconds):
                 await asyncio.sleep(seconds)
                 return replace(prompt, messages=(*prompt.messages, _note(provider)))
-            case Refuse(failure_class, seconds):
+            case Refuse(failure_class, seconds, only_continuations):
+                if only_continuations and prompt.messages[-1].role is not Role.ASSISTANT:
+                    return prompt
                 await asyncio.sleep(seconds)
                 raise AttemptFailure(failure_class, f"{provider} cannot take it")
             case Fault():

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from paceline_server.completion.answer import Ending, FinishReason
+from paceline_server.completion.answer import Confidence, Ending, FinishReason
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta, DeltaKind, ReasoningDelta, TextDelta, ToolCallDelta, fold
 from paceline_server.completion.errors import AttemptFailure
@@ -75,6 +75,7 @@ class End:
 
     finish_reason: FinishReason = FinishReason.STOP
     usage: Usage | None = USED
+    confidence: Confidence | None = None
 
 
 Step = Wait | Read | Break | Silence | Bug | End
@@ -239,7 +240,7 @@ class ScriptedStream:
             if isinstance(step, Read):
                 return step.deltas
             if isinstance(step, End):
-                self._ending = Ending(step.finish_reason, step.finish_reason.value, usage=step.usage)
+                self._ending = _ending(step)
                 return None
             await _play(step)
         raise AttemptFailure(FailureClass.MALFORMED_RESPONSE, "the stream ended without its terminal marker")
@@ -251,6 +252,11 @@ class ScriptedStream:
             self._recorded.ended_at = asyncio.get_running_loop().time()
             # Closing a real connection may wait, and be cancelled then.
             await asyncio.sleep(0)
+
+
+def _ending(end: End) -> Ending:
+    reason = end.finish_reason
+    return Ending(reason, reason.value, usage=end.usage, confidence=end.confidence)
 
 
 async def _play_all(steps: Sequence[Step]) -> None:

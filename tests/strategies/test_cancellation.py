@@ -47,11 +47,12 @@ from tests.strategies.scripted import (
 from tests.strategies.world import PROMPT, Client, World
 from tests.virtual_time import now, run_virtual, virtual_time
 
-PRICED = Profile(price=Price(1000, 2000))
+PRICED = Profile(price=Price(1000, 2000), accepts_prefill=True)
 
 
 PLAIN = ChainOptions()
 HOLD = ChainOptions(recovery=Recovery.HOLD)
+CONTINUE = ChainOptions(recovery=Recovery.CONTINUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,19 @@ SCENES = {
     "silences": Scene({"a/x": hangs(), "b/y": stalls("one"), "c/z": says("two")}),
     "exhaustion": Scene(
         {"a/x": refuses(), "b/y": refuses(FailureClass.CONTEXT_TOO_LONG), "c/z": breaks("one")}
+    ),
+    "a continuation": Scene(
+        {"a/x": breaks("one "), "b/y": breaks(" two"), "c/z": says(" three", first=1.0)}, options=CONTINUE
+    ),
+    "a continuation of itself": Scene(
+        {"a/x": [breaks("one"), says(" two", first=1.0)]}, options=CONTINUE, fitting={"a": Rewrite(1.0)}
+    ),
+    "a refused continuation": Scene(
+        {"a/x": breaks("one"), "b/y": [refuses(FailureClass.INVALID_REQUEST, after=1.0), says("two")]},
+        options=CONTINUE,
+    ),
+    "a continuation that cannot be written": Scene(
+        {"a/x": breaks("one"), "b/y": [unwritable(), says("two", first=1.0)]}, options=CONTINUE
     ),
     "a fit": Scene({"a/x": says("one", first=1.0)}, fitting={"a": Rewrite(2.0)}),
     "a fit of a probe": Scene({"a/x": says("one", first=1.0)}, benched=("a/x",), fitting={"a": Rewrite(2.0)}),

@@ -70,10 +70,10 @@ class Client:
         """Take an event, and hold it to the grammar."""
         self.events.append(event)
         match event:
-            case AttemptStarted(attempt):
+            case AttemptStarted(attempt, continues):
                 assert attempt.index not in self.indices, "an index came twice"
                 assert not self.running, "a chain runs one attempt at a time"
-                assert not self.fold, "an attempt started on output that was not discarded"
+                assert bool(self.fold) == continues, "an attempt started on output that was not discarded"
                 self.indices.add(attempt.index)
                 self.running[attempt.index] = attempt
             case AttemptEnded(attempt):

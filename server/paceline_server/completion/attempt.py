@@ -76,9 +76,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class AttemptStarted:
-    """An attempt was sent to its target."""
+    """An attempt was sent to its target.
+
+    Attributes:
+        continues: It goes on with what was delivered before; else that is void.
+    """
 
     attempt: Attempt
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

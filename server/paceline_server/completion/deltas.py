@@ -72,6 +72,11 @@ class Fold:
         """Whether any delta was added since the start or the last `clear`."""
         return bool(self._deltas_of_part)
 
+    @property
+    def part_count(self) -> int:
+        """How many parts have begun."""
+        return len(self._deltas_of_part)
+
     def add(self, delta: Delta) -> None:
         """Take one more delta.
 

@@ -171,12 +171,14 @@ class Turn:
         path: Its place in the model tree, as "chain[0]".
         untried: How many models its parent could still turn to afterwards.
         first_pass: Its parent comes back to what is held, so nothing that is held is forced now.
+        continues: The text that was delivered, for a target that can go on from there; empty for none.
     """
 
     path: str
     untried: int = 0
     first_pass: bool = False
     admission: Admission = Admission.SHARE
+    continues: str = ""
 
     def child(self, step: str) -> Turn:
         """The turn of a child at `step` of this path."""

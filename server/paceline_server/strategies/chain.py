@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import CallEvent
+from paceline_server.completion.prompt import Prompt, ResponseFormatKind
 from paceline_server.strategies.call import Admission, AttemptConfig, Call, Recovery, Sink, Turn
 from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.model import Model, Setback, Unanswered
 
 Ask = Callable[[Model, Turn], Awaitable[Completion]]
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a chain has come in one call.
-
-    Attributes:
-        held: Positions at which nothing was tried, with what held them.
-        rejected_count: How many positions have only targets that the prompt does not fit.
-    """
-
-    setbacks: list[Setback] = field(default_factory=list)
-    held: list[tuple[int, Unanswered]] = field(default_factory=list)
-    rejected_count: int = 0
-    final: bool = False
-
-    def note_untried(self, position: int, unanswered: Unanswered) -> None:
-        if unanswered.nothing_sent and unanswered.held:
-            self.held.append((position, unanswered))
-        elif unanswered.nothing_sent:
-            self.rejected_count += 1
-
-    def unanswered(self, delivery: Delivery) -> Unanswered:
-        return Unanswered(self.setbacks, final=self.final, broken=delivery.broken)
 
 
 class Chain:
@@ -59,95 +36,160 @@ class Chain:
         """Whether `call` may turn to one of the models now."""
         return any(model.ready(call) for model in self._models)
 
+    def can_continue(self, call: Call) -> bool:
+        """Whether one of the models can go on with an answer that broke off."""
+        return any(model.can_continue(call) for model in self._models)
+
     async def complete(self, call: Call, turn: Turn) -> Completion:
         """Give the whole answer of the first model that has one; recovers silently."""
         delivery = Delivery(_ignore, Recovery.RESTART, 0)
-        return await self._answer(call, turn, delivery, lambda model, turn: model.complete(call, turn))
+        course = _Course(self._models, call, turn, delivery, lambda model, mine: model.complete(call, mine))
+        return await course.answer()
 
     async def stream(self, call: Call, sink: Sink, turn: Turn) -> Completion:
         """Stream the answer of the first model that gives it whole."""
+        # One a call: a chain in a chain delivers through its parent's, so nothing is held or joined twice.
         delivery = sink if isinstance(sink, Delivery) else self._delivery(call, sink)
-        return await self._answer(
-            call, turn, delivery, lambda model, turn: model.stream(call, delivery, turn)
+        course = _Course(
+            self._models, call, turn, delivery, lambda model, mine: model.stream(call, delivery, mine)
         )
+        completion = await course.answer()
+        return completion if delivery is sink else delivery.whole(completion)
 
     def _delivery(self, call: Call, sink: Sink) -> Delivery:
-        """One a call: a chain in a chain delivers through its parent's, so nothing is held back twice."""
-        hold = call.options.hold_token_count
+        recovery, hold = call.options.recovery, call.options.hold_token_count
+        if recovery is Recovery.CONTINUE and not _may_be_joined(call.prompt):
+            recovery = Recovery.RESTART
         if hold is None:
             hold = self._config.hold_token_count
-        return Delivery(sink, call.options.recovery, hold)
+        return Delivery(sink, recovery, hold)
 
-    async def _answer(self, call: Call, turn: Turn, delivery: Delivery, ask: Ask) -> Completion:
-        progress = _Progress()
-        ramp = Admission.WHOLE_RAMP if turn.admission is Admission.WHOLE_RAMP else Admission.SHARE
-        for position in range(len(self._models)):
-            untried = self._untried(call, position, turn, progress)
-            mine = replace(self._place(position, turn), untried=untried, first_pass=True, admission=ramp)
-            completion = await self._try(position, mine, delivery, ask, progress)
+
+@dataclass(slots=True)
+class _Course:
+    """How one call goes through a chain.
+
+    Attributes:
+        left: Positions whose turn has not come.
+        held: Positions at which nothing was tried, with what held them.
+        rejected_count: How many positions have only targets that the prompt does not fit.
+        final: Nobody else may be tried.
+    """
+
+    models: Sequence[Model]
+    call: Call
+    turn: Turn
+    delivery: Delivery
+    ask: Ask
+    left: list[int] = field(default_factory=list)
+    setbacks: list[Setback] = field(default_factory=list)
+    held: list[tuple[int, Unanswered]] = field(default_factory=list)
+    rejected_count: int = 0
+    final: bool = False
+
+    async def answer(self) -> Completion:
+        """The answer of the first model that has one.
+
+        Raises:
+            Unanswered: None has.
+        """
+        self.left = list(range(len(self.models)))
+        ramp = Admission.WHOLE_RAMP if self.turn.admission is Admission.WHOLE_RAMP else Admission.SHARE
+        while self.left:
+            position = self._next()
+            self.left.remove(position)
+            mine = replace(self._place(position), untried=self._untried(), first_pass=True, admission=ramp)
+            completion = await self._try(position, mine)
             if completion is not None:
                 return completion
-            if progress.final:
-                raise progress.unanswered(delivery)
-        if not turn.first_pass:
-            completion = await self._try_held(turn, delivery, ask, progress)
+            if self.final:
+                raise self._unanswered()
+        if not self.turn.first_pass:
+            completion = await self._try_held()
             if completion is not None:
                 return completion
-        raise progress.unanswered(delivery)
+        raise self._unanswered()
 
-    async def _try(
-        self, position: int, mine: Turn, delivery: Delivery, ask: Ask, progress: _Progress
-    ) -> Completion | None:
+    def _next(self) -> int:
+        """The first that can go on with what was delivered (C5); else the next in order."""
+        if self.delivery.text:
+            return next(self._continuing(), self.left[0])
+        return self.left[0]
+
+    async def _try(self, position: int, mine: Turn) -> Completion | None:
         """Let one model try, and retry where that is worth it."""
+        refused = False
         while True:
+            text = "" if refused else self.delivery.text
             try:
-                return await ask(self._models[position], mine)
+                return await self.ask(self.models[position], replace(mine, continues=text))
             except Unanswered as unanswered:
-                progress.setbacks += unanswered.setbacks
-                progress.final = unanswered.final or delivery.final
-                if mine.admission is not Admission.RETRY:
-                    progress.note_untried(position, unanswered)
-                if progress.final or not _may_retry(unanswered, delivery, mine):
+                self._note(position, mine, unanswered)
+                refused = refused or unanswered.refused
+                wait = 0.0 if unanswered.refused else unanswered.retry_wait
+                if self.final or wait is None:
                     return None
-                wait = unanswered.retry_wait
-            await asyncio.sleep(wait or 0.0)
+                if not unanswered.refused and self._is_left_for_others(position, mine, refused=refused):
+                    return None
+            await asyncio.sleep(wait)
             mine = replace(mine, admission=Admission.RETRY)
 
-    async def _try_held(
-        self, turn: Turn, delivery: Delivery, ask: Ask, progress: _Progress
-    ) -> Completion | None:
+    def _note(self, position: int, mine: Turn, unanswered: Unanswered) -> None:
+        self.setbacks += unanswered.setbacks
+        self.final = unanswered.final or self.delivery.final
+        if unanswered.nothing_sent and mine.admission is not Admission.RETRY:
+            if unanswered.held:
+                self.held.append((position, unanswered))
+            else:
+                self.rejected_count += 1
+
+    def _is_left_for_others(self, position: int, mine: Turn, *, refused: bool) -> bool:
+        """Whether output stands that another model is to go on with or to replace, rather than this (C5)."""
+        if not self.delivery.stands or mine.untried == 0:
+            return False
+        can_continue = not refused and self.delivery.text and self.models[position].can_continue(self.call)
+        return not can_continue or any(True for _ in self._continuing())
+
+    async def _try_held(self) -> Completion | None:
         """Turn back to what was passed over: targets that are ramping up, else one last resort (C3)."""
-        held = tuple(progress.held)
+        held = tuple(self.held)
         ramping = [position for position, unanswered in held if _ramping(unanswered)]
         for turned_to, position in enumerate(ramping, start=1):
-            untried = turn.untried + len(ramping) - turned_to
-            mine = replace(self._place(position, turn), untried=untried, admission=Admission.WHOLE_RAMP)
-            completion = await self._try(position, mine, delivery, ask, progress)
-            if completion is not None or progress.final:
+            untried = self.turn.untried + len(ramping) - turned_to
+            mine = replace(self._place(position), untried=untried, admission=Admission.WHOLE_RAMP)
+            completion = await self._try(position, mine)
+            if completion is not None or self.final:
                 return completion
-        if ramping or not held or len(held) + progress.rejected_count < len(self._models):
+        if ramping or not held or len(held) + self.rejected_count < len(self.models):
             return None
         returns = {position: _returns_at(unanswered) for position, unanswered in held}
         soonest = min(returns, key=lambda position: returns[position])
         if returns[soonest] == NEVER:
             return None
-        mine = replace(self._place(soonest, turn), admission=Admission.LAST_RESORT)
-        return await self._try(soonest, mine, delivery, ask, progress)
+        return await self._try(soonest, replace(self._place(soonest), admission=Admission.LAST_RESORT))
 
-    def _place(self, position: int, turn: Turn) -> Turn:
+    def _place(self, position: int) -> Turn:
         """The turn of the model at `position`; a chain of one is its model."""
-        return turn.child(f"chain[{position}]") if len(self._models) > 1 else turn
+        return self.turn.child(f"chain[{position}]") if len(self.models) > 1 else self.turn
 
-    def _untried(self, call: Call, position: int, turn: Turn, progress: _Progress) -> int:
-        """How many models could still be turned to: later ones, ramping ones, and the parent's."""
-        declined = sum(1 for _, unanswered in progress.held if _ramping(unanswered))
-        later = sum(1 for model in self._models[position + 1 :] if model.ready(call))
-        return turn.untried + declined + later
+    def _untried(self) -> int:
+        """How many models could still be turned to: those left, ramping ones, and the parent's."""
+        declined = sum(1 for _, unanswered in self.held if _ramping(unanswered))
+        later = sum(1 for position in self.left if self.models[position].ready(self.call))
+        return self.turn.untried + declined + later
+
+    def _continuing(self) -> Iterator[int]:
+        """Those left that can go on with what was delivered."""
+        return (position for position in self.left if self.models[position].can_continue(self.call))
+
+    def _unanswered(self) -> Unanswered:
+        return Unanswered(self.setbacks, final=self.final, broken=self.delivery.broken)
 
 
-def _may_retry(unanswered: Unanswered, delivery: Delivery, turn: Turn) -> bool:
-    """A retry goes to the same model, unless output broke and another model is left to restart on (C5)."""
-    return unanswered.retry_wait is not None and not (delivery.delivered and turn.untried > 0)
+def _may_be_joined(prompt: Prompt) -> bool:
+    """Whether an answer of several hands can be right: where a form is enforced, each would begin it anew."""
+    wanted = prompt.response_format
+    return wanted is None or wanted.kind is ResponseFormatKind.TEXT
 
 
 def _ramping(unanswered: Unanswered) -> bool:

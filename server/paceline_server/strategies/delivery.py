@@ -1,13 +1,15 @@
 """What the caller has been given so far, and what becomes of it when the stream breaks (rule C5).
 
-Stands between a chain and its sink. It holds back the first tokens where asked, and retracts
-delivered output before another attempt's first word. Deciding who tries next is the chain's.
+Stands between a chain and its sink. It holds back the first tokens where asked, joins what goes on with
+delivered output, and retracts it before another attempt's first word. Deciding who tries next is the chain's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
+from paceline_server.completion.answer import Completion
 from paceline_server.completion.attempt import (
     Attempt,
     AttemptEnded,
@@ -17,8 +19,9 @@ from paceline_server.completion.attempt import (
     OutputDiscarded,
 )
 from paceline_server.completion.deltas import Delta, character_count
-from paceline_server.completion.usage import estimate_token_count
+from paceline_server.completion.usage import NOTHING_USED, Usage, estimate_token_count, total_usage
 from paceline_server.strategies.call import Recovery, Sink
+from paceline_server.strategies.continuation import JoinedAnswer
 from paceline_server.strategies.model import Broken
 
 NEVER_SENT = (AttemptOutcome.SKIPPED, AttemptOutcome.REJECTED)
@@ -28,14 +31,17 @@ class Delivery:
     """A sink that knows what has been delivered.
 
     Attributes:
-        delivered: Whether output stands that has not been retracted.
+        delivered: Whether the present attempt has delivered anything.
         broken: The last attempt that broke after it had delivered something; cleared by nothing, since the
             caller has seen output whatever was retracted later.
     """
 
     __slots__ = (
+        "_detour",
+        "_earlier",
         "_held_back",
         "_hold_token_count",
+        "_joined",
         "_recovery",
         "_seen_character_count",
         "_sink",
@@ -51,11 +57,21 @@ class Delivery:
         self._sink = sink
         self._recovery = recovery
         self._hold_token_count = hold_token_count
-        self._held_back: list[Delta] | None = (
-            [] if recovery is Recovery.HOLD and hold_token_count > 0 else None
-        )
+        self._held_back: list[Delta] = []
+        self._joined = JoinedAnswer()
+        self._earlier: list[Usage] = []
         self._seen_character_count = 0
         self._source_index = 0
+        self._detour: Callable[[Delta], Awaitable[None]] | None = None
+        if recovery is Recovery.HOLD and hold_token_count > 0:
+            self._detour = self._hold
+        elif recovery is Recovery.CONTINUE:
+            self._detour = self._join
+
+    @property
+    def stands(self) -> bool:
+        """Whether output stands that has not been retracted."""
+        return self.delivered or bool(self._earlier)
 
     @property
     def final(self) -> bool:
@@ -63,8 +79,13 @@ class Delivery:
         return self.delivered and self._recovery is Recovery.NONE
 
     @property
+    def text(self) -> str:
+        """What stands and can be gone on from; empty where it cannot, or the caller does not want that."""
+        return self._joined.text
+
+    @property
     def seen_token_count(self) -> int:
-        """Roughly how many tokens the present attempt has brought."""
+        """Roughly how many tokens have come, of all attempts whose output stands."""
         return estimate_token_count(self._seen_character_count)
 
     def __call__(self, event: CallEvent) -> Awaitable[None]:
@@ -72,52 +93,83 @@ class Delivery:
         if not isinstance(event, Delta):
             return self._take(event)
         self._seen_character_count += character_count(event.kind)
-        if self._held_back is not None:
-            return self._hold(event)
+        if self._detour is not None:
+            return self._detour(event)
         # Every token comes by here, so the sink's own coroutine is handed on instead of being waited for.
         self.delivered = True
         return self._sink(event)
 
+    def whole(self, completion: Completion) -> Completion:
+        """The answer that the caller has, of which `completion` is the end or all."""
+        if not self._earlier:
+            return completion
+        return replace(
+            completion,
+            parts=self._joined.parts(),
+            usage=total_usage([*self._earlier, completion.usage]),
+            confidence=None,
+        )
+
     async def _take(self, event: AttemptStarted | AttemptEnded | OutputDiscarded) -> None:
         if isinstance(event, AttemptStarted):
-            await self._start_over()
-            self._source_index = event.attempt.index
+            await self._begin(event)
         elif isinstance(event, AttemptEnded):
             await self._settle(event.attempt)
         elif isinstance(event, OutputDiscarded):
-            if self._held_back is not None:
-                self._held_back.clear()
-            self._seen_character_count = 0
-            if not self.delivered:
+            stood = self.stands
+            self._forget()
+            if not stood:
                 return
-            self.delivered = False
         await self._sink(event)
 
+    async def _begin(self, event: AttemptStarted) -> None:
+        if event.continues:
+            self.delivered = False
+            self._joined.go_on()
+            return
+        stood = self.stands
+        self._forget()
+        if stood:
+            await self._sink(OutputDiscarded(self._source_index))
+        self._source_index = event.attempt.index
+
+    async def _settle(self, attempt: Attempt) -> None:
+        if attempt.outcome is AttemptOutcome.SUCCEEDED:
+            if self._held_back:
+                await self._release()
+        elif attempt.outcome not in NEVER_SENT:
+            self._held_back.clear()
+            if self.delivered:
+                self.broken = Broken(attempt.target, self.seen_token_count)
+                self._source_index = attempt.index
+                self._earlier.append(attempt.usage or NOTHING_USED)
+
+    def _forget(self) -> None:
+        self.delivered = False
+        self._held_back.clear()
+        self._earlier.clear()
+        self._joined.clear()
+        self._seen_character_count = 0
+
+    def _join(self, delta: Delta) -> Awaitable[None]:
+        joined = self._joined.take(delta)
+        if joined is None:
+            return _nothing()
+        self.delivered = True
+        return self._sink(joined)
+
     async def _hold(self, delta: Delta) -> None:
-        assert self._held_back is not None  # noqa: S101 - the caller has looked
         self._held_back.append(delta)
         if self.seen_token_count >= self._hold_token_count:
             await self._release()
 
     async def _release(self) -> None:
         """Deliver what was held back; from here on HOLD behaves as RESTART."""
-        deltas, self._held_back = self._held_back or [], None
+        deltas, self._held_back, self._detour = self._held_back, [], None
         for delta in deltas:
             self.delivered = True
             await self._sink(delta)
 
-    async def _settle(self, attempt: Attempt) -> None:
-        if attempt.outcome is AttemptOutcome.SUCCEEDED:
-            if self._held_back is not None:
-                await self._release()
-        elif attempt.outcome not in NEVER_SENT:
-            if self.delivered:
-                self.broken = Broken(attempt.target, self.seen_token_count)
-            if self._held_back is not None:
-                self._held_back.clear()
 
-    async def _start_over(self) -> None:
-        self._seen_character_count = 0
-        if self.delivered:
-            self.delivered = False
-            await self._sink(OutputDiscarded(self._source_index))
+async def _nothing() -> None:
+    """Nothing is left to deliver."""

@@ -36,6 +36,7 @@ class Unanswered(Exception):
         final: bool = False,
         retry_wait: float | None = None,
         broken: Broken | None = None,
+        refused: bool = False,
     ) -> None:
         """Make one.
 
@@ -44,12 +45,14 @@ class Unanswered(Exception):
             final: No other model may be tried for this call.
             retry_wait: Trying the same model again after so many seconds is worth it; None: it is not.
             broken: Set if content had been delivered that nothing could replace.
+            refused: The target does not go on with the answer; from the start it may give one.
         """
         super().__init__("; ".join(str(setback) for setback in setbacks))
         self.setbacks = tuple(setbacks)
         self.final = final
         self.retry_wait = retry_wait
         self.broken = broken
+        self.refused = refused
 
     @property
     def held(self) -> tuple[Held, ...]:
@@ -74,6 +77,10 @@ class Model(Protocol):
 
     def ready(self, call: Call) -> bool:
         """Whether `call` may turn to one of its targets now."""
+        ...
+
+    def can_continue(self, call: Call) -> bool:
+        """Whether one of these can go on with an answer that broke off."""
         ...
 
     async def complete(self, call: Call, turn: Turn) -> Completion:

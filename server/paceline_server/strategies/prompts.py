@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from paceline_server.completion.prompt import Prompt
 from paceline_server.providers.base import Profile, PromptFitter
+from paceline_server.strategies.continuation import prefilled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,21 +32,31 @@ _Fit = tuple[int, str, object, int | None, int | None]
 class Prompts:
     """What has been fitted for one call so far."""
 
-    __slots__ = ("_fits", "_sent")
+    __slots__ = ("_continuation", "_fits", "_sent")
 
     def __init__(self) -> None:
         """Start with none."""
         self._fits: dict[_Fit, tuple[Prompt, FittedPrompt]] = {}
         self._sent: dict[int, FittedPrompt] = {}
+        self._continuation: _Continuation | None = None
 
     async def fitted(
-        self, prompt: Prompt, provider: str, profile: Profile, fitter: PromptFitter
+        self, prompt: Prompt, continues: str, provider: str, profile: Profile, fitter: PromptFitter
     ) -> FittedPrompt:
         """`prompt` for a target of `provider`; targets that differ in nothing a fit depends on share it.
+
+        Args:
+            continues: The beginning of the answer, to be gone on from; empty for a whole answer.
 
         Raises:
             AttemptFailure: The target cannot take it, or nobody can.
         """
+        if continues:
+            now = self._continuation
+            if now is None or now.text != continues:
+                # An answer only grows or starts over: the last beginning is not asked for again.
+                now = self._continuation = _Continuation(continues, prefilled(prompt, continues))
+            return await now.prompts.fitted(now.prompt, "", provider, profile, fitter)
         windows = (profile.context_token_count, profile.max_output_token_count)
         fit = (id(prompt), provider, profile.media, *windows)
         known = self._fits.get(fit)
@@ -55,3 +66,10 @@ class Prompts:
             known = (prompt, self._sent.setdefault(id(made), FittedPrompt(made)))
             self._fits[fit] = known
         return known[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Continuation:
+    text: str
+    prompt: Prompt
+    prompts: Prompts = field(default_factory=Prompts)

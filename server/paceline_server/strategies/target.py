@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import (
@@ -28,6 +29,16 @@ from paceline_server.strategies.retries import retry_wait
 from paceline_server.strategies.surroundings import Surroundings
 from paceline_server.telemetry.log import log_bug
 
+REFUSALS = frozenset(
+    {
+        FailureClass.INVALID_REQUEST,
+        FailureClass.UNSUPPORTED,
+        FailureClass.CONTEXT_TOO_LONG,
+        FailureClass.CONTENT_FILTERED,
+    }
+)
+"""Of a continuation these may mean the beginning that it was given, and so say nothing of the prompt (C5)."""
+
 BUDGET_SPENT = "the budget of additional attempts is spent"
 
 
@@ -51,6 +62,10 @@ class TargetModel:
         """Whether `call` may turn to the target now."""
         return self._gate.ready(call)
 
+    def can_continue(self, call: Call) -> bool:
+        """Whether it can go on with an answer that broke off, and `call` may turn to it now."""
+        return self._profile.accepts_prefill and self.ready(call)
+
     async def complete(self, call: Call, turn: Turn) -> Completion:
         """Make one attempt, unary."""
 
@@ -72,12 +87,14 @@ class TargetModel:
     async def _attempt(
         self, call: Call, sink: Sink, turn: Turn, ask: Callable[[AttemptRun], Awaitable[Completion]]
     ) -> Completion:
+        if turn.continues and not self._profile.accepts_prefill:
+            turn = replace(turn, continues="")
         began_at = asyncio.get_running_loop().time()
         held = self._gate.held(call, turn)
         if held is not None:
             raise await self._passed_over(call, turn, held, sink)
         try:
-            fitted = await self._fitted(call)
+            fitted = await self._fitted(call, turn)
         except AttemptFailure as failure:
             raise await self._rejected(call, turn, failure, sink, began_at) from failure
         ticket = self._gate.admit(call, turn)
@@ -88,7 +105,7 @@ class TargetModel:
             raise await self._unaffordable(call, turn, sink)
         run = self._run(call, turn, fitted)
         try:
-            await sink(AttemptStarted(run.snapshot()))
+            await sink(AttemptStarted(run.snapshot(), bool(turn.continues)))
             completion = await ask(run)
         except AttemptFailure as failure:
             raise await self._failed(run, ticket, failure, sink) from failure
@@ -101,10 +118,11 @@ class TargetModel:
         await sink(AttemptEnded(run.succeeded(completion)))
         return completion
 
-    async def _fitted(self, call: Call) -> FittedPrompt:
+    async def _fitted(self, call: Call, turn: Turn) -> FittedPrompt:
+        fitter = self._surroundings.fitter
         try:
             return await call.prompts.fitted(
-                call.prompt, self.target.provider, self._profile, self._surroundings.fitter
+                call.prompt, turn.continues, self.target.provider, self._profile, fitter
             )
         except AttemptFailure as failure:
             failure.reached_provider = False
@@ -162,7 +180,7 @@ class TargetModel:
             began_at=began_at,
         )
         await sink(AttemptEnded(rejected))
-        return Unanswered([failure], final=_is_final(call, failure))
+        return _unanswered(call, turn, failure)
 
     async def _failed(
         self, run: AttemptRun, ticket: Ticket, failure: AttemptFailure, sink: Sink
@@ -184,7 +202,7 @@ class TargetModel:
             now=surroundings.health.now(),
             benched_until=benched_until,
         )
-        return Unanswered([failure], final=_is_final(call, failure), retry_wait=wait)
+        return _unanswered(call, run.turn, failure, retry_wait=wait)
 
 
 async def _ignore(_event: CallEvent) -> None:
@@ -198,6 +216,11 @@ def _why(held: Held) -> str:
     return f"{by}: {held.reason}" if held.reason else by
 
 
-def _is_final(call: Call, failure: AttemptFailure) -> bool:
+def _unanswered(
+    call: Call, turn: Turn, failure: AttemptFailure, *, retry_wait: float | None = None
+) -> Unanswered:
+    if turn.continues and failure.failure_class in REFUSALS:
+        return Unanswered([failure], refused=True)
     on_request = CONSEQUENCES[failure.failure_class].advance is Advance.ONLY_ON_REQUEST
-    return on_request and not call.options.advance_on_permanent
+    final = on_request and not call.options.advance_on_permanent
+    return Unanswered([failure], final=final, retry_wait=retry_wait)
