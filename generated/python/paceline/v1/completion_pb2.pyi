@@ -529,9 +529,15 @@ class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.Val
     """Sends `output_discarded` and starts the next target from part 0."""
     RECOVERY_CONTINUE: _Recovery.ValueType  # 4
     """Goes on where the stream broke, on a target that continues a partial
-    answer; behaves as RESTART where no such target is left, which in this
-    version is always. A continuation that a target refuses is never the final
-    error of the call.
+    answer, the same one included. It is given the text so far, without white
+    space at its end, and its deltas follow with no `output_discarded`: its
+    first text goes on in the last text part, and white space that is thereby
+    repeated is dropped. What cannot be the beginning of an answer is discarded
+    as with RESTART: reasoning alone, a tool call, an answer in an enforced
+    JSON form; likewise where no such target is left, or where it refuses,
+    which is never the final error of the call. A target that says again what
+    it was given is not noticed, nor is a stop sequence that the break cut in
+    two.
     """
 
 class Recovery(_Recovery, metaclass=_RecoveryEnumTypeWrapper):
@@ -552,9 +558,15 @@ RECOVERY_RESTART: Recovery.ValueType  # 3
 """Sends `output_discarded` and starts the next target from part 0."""
 RECOVERY_CONTINUE: Recovery.ValueType  # 4
 """Goes on where the stream broke, on a target that continues a partial
-answer; behaves as RESTART where no such target is left, which in this
-version is always. A continuation that a target refuses is never the final
-error of the call.
+answer, the same one included. It is given the text so far, without white
+space at its end, and its deltas follow with no `output_discarded`: its
+first text goes on in the last text part, and white space that is thereby
+repeated is dropped. What cannot be the beginning of an answer is discarded
+as with RESTART: reasoning alone, a tool call, an answer in an enforced
+JSON form; likewise where no such target is left, or where it refuses,
+which is never the final error of the call. A target that says again what
+it was given is not noticed, nor is a stop sequence that the break cut in
+two.
 """
 Global___Recovery: _TypeAlias = Recovery  # noqa: Y015
 
@@ -1441,13 +1453,14 @@ class Completion(_message.Message):
 
     @_builtins.property
     def usage(self) -> Global___Usage:
-        """What this answer consumed. Failed attempts, losers and hedges are not in
+        """What this answer consumed: after a continuation, the sum of all attempts
+        that wrote some of it. Other failed attempts, losers and hedges are not in
         it; the total usage of the call has everything.
         """
 
     @_builtins.property
     def confidence(self) -> Global___Confidence:
-        """How sure the answer is. Unset: unknown."""
+        """How sure the answer is. Unset: unknown, or several attempts wrote it."""
 
     def __init__(
         self,
@@ -1864,7 +1877,8 @@ Global___AttemptStarted: _TypeAlias = AttemptStarted  # noqa: Y015
 @_typing.final
 class AttemptEnded(_message.Message):
     """AttemptEnded says that an attempt is over, or was not made at all: a skipped
-    or rejected attempt ends without a start.
+    attempt ends without a start, and so does a rejected one, unless the prompt
+    turned out not to fit only when the request was written.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -46,8 +46,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CONTEXT_TOO_LONG: _ErrorReason.ValueType  # 5
     """INVALID_ARGUMENT: the prompt is longer than the window of every candidate."""
     ERROR_REASON_PROVIDER_REJECTED_REQUEST: _ErrorReason.ValueType  # 6
-    """INVALID_ARGUMENT: the provider refused the prompt itself. The metadata hold
-    the provider's words, with secrets removed.
+    """INVALID_ARGUMENT: the provider refused the prompt itself, or it cannot be
+    sent to any, such as one with a damaged file. The metadata hold the words
+    for that, with secrets removed.
     """
     ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 7
     """UNAUTHENTICATED: the caller's credentials are missing or wrong."""
@@ -148,8 +149,9 @@ prompt needs.
 ERROR_REASON_CONTEXT_TOO_LONG: ErrorReason.ValueType  # 5
 """INVALID_ARGUMENT: the prompt is longer than the window of every candidate."""
 ERROR_REASON_PROVIDER_REJECTED_REQUEST: ErrorReason.ValueType  # 6
-"""INVALID_ARGUMENT: the provider refused the prompt itself. The metadata hold
-the provider's words, with secrets removed.
+"""INVALID_ARGUMENT: the provider refused the prompt itself, or it cannot be
+sent to any, such as one with a damaged file. The metadata hold the words
+for that, with secrets removed.
 """
 ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 7
 """UNAUTHENTICATED: the caller's credentials are missing or wrong."""
