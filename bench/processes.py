@@ -68,16 +68,25 @@ class Server:
 
 @contextmanager
 def started(
-    command: Sequence[str], cores: frozenset[int], log: Path, environ: Mapping[str, str] | None = None
+    command: Sequence[str],
+    cores: frozenset[int],
+    log: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    announces: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a process on `cores`, and stop it afterwards.
 
     Args:
-        log: Takes its standard error.
+        log: Takes its standard error, and its standard output too unless it `announces` where it listens.
     """
-    with log.open("ab") as errors, on_cores(cores):
+    with log.open("ab") as lines, on_cores(cores):
         process = subprocess.Popen(  # noqa: S603 - a program of the project, or a peer that was asked for
-            command, cwd=ROOT, env={**os.environ, **(environ or {})}, stdout=subprocess.PIPE, stderr=errors
+            command,
+            cwd=ROOT,
+            env={**os.environ, **(environ or {})},
+            stdout=subprocess.PIPE if announces else lines,
+            stderr=lines,
         )
     try:
         yield process
@@ -98,7 +107,7 @@ def serving(
 ) -> Iterator[Server]:
     """Start a server that prints "... listening on ADDRESS", and stop it afterwards."""
     start = time.monotonic()
-    with started(command, cores, log, environ) as process:
+    with started(command, cores, log, environ, announces=True) as process:
         line = first_line(process, START_TIMEOUT)
         if "listening on" not in line:
             raise RuntimeError(f"{process.args!r} did not start: {line!r} {log.read_text()[-2000:]}")
