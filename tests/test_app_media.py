@@ -6,6 +6,8 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
+from google.rpc import error_details_pb2
+
 from paceline.v1 import chain_pb2, completion_pb2
 from tests.built import answers, built, sent_body
 from tests.providers.pictures import opened, photograph, stored
@@ -48,6 +50,10 @@ async def test_a_damaged_image_is_the_requests_fault(tmp_path: Path) -> None:
         providers = _provider("first", first, _SMALL) + _provider("second", second, _SMALL)
         async with built(tmp_path, "providers:\n" + providers) as gate:
             told = await failure(gate.chain.Chain(_see("first/m,second/m", data=_PNG[:-30])))
+        bad = told.detail(error_details_pb2.BadRequest)
+        assert bad is not None
+        assert told.reason == "INVALID_REQUEST"
+        assert [violation.field for violation in bad.field_violations] == ["prompt.messages[0].parts[0]"]
         (attempt,) = told.call_failure.attempts
         assert attempt.failure_class == completion_pb2.FAILURE_CLASS_INVALID_REQUEST
         assert attempt.message == "messages[0].parts[0] ends before its end marker; send the whole file"

@@ -8,7 +8,7 @@ import pytest
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.errors import AttemptFailure, ErrorReason
+from paceline_server.completion.errors import AttemptFailure, ErrorReason, InvalidPrompt, Violation
 from paceline_server.health.registry import Held
 from paceline_server.strategies.model import Broken, Setback, Unanswered
 from paceline_server.strategies.verdict import deadline_exceeded, verdict
@@ -178,9 +178,15 @@ def test_a_misfit_beside_benched_targets_is_no_healthy_target(failure_class: Fai
 
 def test_what_the_gateway_found_in_the_request_is_not_put_in_a_providers_mouth() -> None:
     """A8: a request that was never sent was not refused by its target."""
-    found = replace(failed(FailureClass.INVALID_REQUEST), reached_provider=False)
+    found = replace(
+        failed(FailureClass.INVALID_REQUEST),
+        message="messages[0].parts[1] ends too early",
+        reached_provider=False,
+        field="messages[0].parts[1]",
+    )
 
     error = verdict(Unanswered([found], final=True), NOW)
 
-    assert error.reason is ErrorReason.PROVIDER_REJECTED_REQUEST
-    assert error.message.startswith("the request itself cannot be sent to a/x")
+    assert isinstance(error, InvalidPrompt)
+    assert error.reason is ErrorReason.INVALID_REQUEST
+    assert error.violations == (Violation("prompt.messages[0].parts[1]", "ends too early"),)

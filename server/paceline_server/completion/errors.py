@@ -6,6 +6,7 @@
     |-- ModelNotFound             a name or provider is not configured
     |-- Refused                   not admitted: draining, overloaded, not built
     `-- CallFailed                admitted, and no answer came of it
+        `-- InvalidPrompt         a part of the prompt is damaged
     AttemptFailure                one target failed; never leaves the engines
 
 Messages are for callers: they name the field and the remedy, never a secret or a foreign exception's text.
@@ -114,6 +115,15 @@ class CallFailed(PacelineError):
     """The call was admitted, and no answer came of it."""
 
 
+class InvalidPrompt(CallFailed):
+    """A part of the prompt was found wrong on its way to a target, and no target would take it."""
+
+    def __init__(self, violation: Violation) -> None:
+        """Name the field, what is wrong with it and how to mend it."""
+        super().__init__(ErrorReason.INVALID_REQUEST, f"{violation.field}: {violation.description}")
+        self.violations = (violation,)
+
+
 _FAULTS_OF_THE_PROMPT = frozenset(
     {FailureClass.UNSUPPORTED, FailureClass.CONTEXT_TOO_LONG, FailureClass.INVALID_REQUEST}
 )
@@ -130,6 +140,7 @@ class AttemptFailure(Exception):
         retry_after: Seconds that the provider asks to wait; None if it asks nothing.
         reached_provider: Whether the request may have been seen, and so billed.
         blameless: The gateway itself is at fault, so no target is penalised; another may be tried, as ever.
+        field: Where in the prompt the fault is, as "messages[0].parts[1]", if the gateway itself found it.
         target: Filled in by the engine.
     """
 
@@ -140,6 +151,7 @@ class AttemptFailure(Exception):
     retry_after: float | None = None
     reached_provider: bool = True
     blameless: bool = False
+    field: str = ""
     target: Target | None = None
 
     @property

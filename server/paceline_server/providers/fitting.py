@@ -107,9 +107,9 @@ class TargetFitter:
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._threads, verdict.done)
         except DamagedMedia as error:
-            raise _failure(FailureClass.INVALID_REQUEST, f"{where} {error}; send the whole file") from error
+            raise _failure(FailureClass.INVALID_REQUEST, where, f"{error}; send the whole file") from error
         except MediaMisfit as error:
-            raise _failure(FailureClass.UNSUPPORTED, f"{where} {error}") from error
+            raise _failure(FailureClass.UNSUPPORTED, where, str(error)) from error
         return verdict
 
 
@@ -136,5 +136,5 @@ def _parts_need_fitting(parts: tuple[Part, ...], provider: str) -> bool:
     return False
 
 
-def _failure(failure_class: FailureClass, message: str) -> AttemptFailure:
-    return AttemptFailure(failure_class, message, reached_provider=False)
+def _failure(failure_class: FailureClass, where: str, said: str) -> AttemptFailure:
+    return AttemptFailure(failure_class, f"{where} {said}", reached_provider=False, field=where)

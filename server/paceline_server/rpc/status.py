@@ -18,6 +18,7 @@ from paceline.v1 import completion_pb2, errors_pb2
 from paceline_server.completion.attempt import Attempt, AttemptOutcome
 from paceline_server.completion.errors import (
     ErrorReason,
+    InvalidPrompt,
     InvalidRequest,
     InvalidSpec,
     ModelNotFound,
@@ -110,7 +111,7 @@ def _details(error: PacelineError, call_id: str) -> Iterable[Message]:
     yield error_details_pb2.ErrorInfo(
         reason=error.reason.value, domain=DOMAIN, metadata=_metadata(error.metadata)
     )
-    if isinstance(error, InvalidRequest | InvalidSpec):
+    if isinstance(error, InvalidRequest | InvalidSpec | InvalidPrompt):
         yield _bad_request(error.violations)
     if error.reason in (ErrorReason.MODEL_NOT_FOUND, ErrorReason.NOT_FOUND):
         name = (

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.errors import AttemptFailure, CallFailed, ErrorReason
+from paceline_server.completion.errors import (
+    AttemptFailure,
+    CallFailed,
+    ErrorReason,
+    InvalidPrompt,
+    Violation,
+)
 from paceline_server.health.classes import CONSEQUENCES, Advance
 from paceline_server.health.registry import Held
 from paceline_server.strategies.model import Setback, Unanswered
@@ -89,11 +95,13 @@ def _nobody_well(held: Sequence[Held], now: float) -> CallFailed:
 
 
 def _rejected(failure: AttemptFailure) -> CallFailed:
-    # What the gateway itself found in the request is not put in the provider's mouth.
-    said = f"cannot be sent to {failure.target}" if failure.rejected else f"was refused by {failure.target}"
+    if failure.rejected:
+        # What the gateway itself found in the request is not put in the provider's mouth.
+        field = f"prompt.{failure.field}" if failure.field else "prompt"
+        return InvalidPrompt(Violation(field, failure.message.removeprefix(failure.field).strip()))
     return CallFailed(
         ErrorReason.PROVIDER_REJECTED_REQUEST,
-        f"the request itself {said}: {failure.message}",
+        f"the request itself was refused by {failure.target}: {failure.message}",
         metadata={
             "target": str(failure.target),
             "provider_message": failure.message,

@@ -31,7 +31,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Not set. Never sent."""
     ERROR_REASON_INVALID_REQUEST: _ErrorReason.ValueType  # 1
     """INVALID_ARGUMENT, with BadRequest: fields are invalid. All violations are
-    listed at once.
+    listed at once. A file that turns out to be damaged on its way to a target
+    is told likewise, with CallFailure beside it.
     """
     ERROR_REASON_INVALID_SPEC: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT, with BadRequest: a spec cannot be parsed, has a cycle or
@@ -134,7 +135,8 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Not set. Never sent."""
 ERROR_REASON_INVALID_REQUEST: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT, with BadRequest: fields are invalid. All violations are
-listed at once.
+listed at once. A file that turns out to be damaged on its way to a target
+is told likewise, with CallFailure beside it.
 """
 ERROR_REASON_INVALID_SPEC: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT, with BadRequest: a spec cannot be parsed, has a cycle or
