@@ -104,13 +104,13 @@ def serve(config: Path | None, listen: str | None, environ: Mapping[str, str]) -
     _open_missing_descriptors()
     log = configure_log(settings.log.level, settings.log.format)
     try:
-        return uvloop.run(_build_and_run(settings))
+        return uvloop.run(_build_and_run(settings, CallLog(log)))
     finally:
         log.close(LOG_CLOSING_TIME)
 
 
-async def _build_and_run(settings: Settings) -> int:
-    return await build(settings).run()
+async def _build_and_run(settings: Settings, calls: CallLog) -> int:
+    return await build(settings, calls).run()
 
 
 def _announce(address: str) -> None:
@@ -139,8 +139,8 @@ def load_checked(
     return load(config, environ, options=options, check=_check_names)
 
 
-def build(settings: Settings) -> Gateway:
-    """Build every object of a gateway; nothing is opened yet."""
+def build(settings: Settings, calls: CallLog | None = None) -> Gateway:
+    """Build every object of a gateway, which tells `calls` of each call; nothing is opened yet."""
     connect_timeout = settings.attempts.connect_timeout.total_seconds()
     providers = {
         name: make_provider(name, provider, connect_timeout) for name, provider in settings.providers.items()
@@ -167,7 +167,7 @@ def build(settings: Settings) -> Gateway:
     )
     directory = Directory(catalog, health, profile_of)
     assembly = Assembly(catalog, providers, surroundings)
-    server = PacelineServer(_server_options(settings), assembly, directory, CallLog())
+    server = PacelineServer(_server_options(settings), assembly, directory, calls or CallLog())
     return Gateway(server, providers, health, fitter)
 
 

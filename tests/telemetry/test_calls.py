@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from paceline_server.completion.usage import NOTHING_USED, Usage, UsageState, to
 from paceline_server.providers.simulated_script import AfterScript, Cut
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.telemetry.calls import CallEnded, CallLog
-from paceline_server.telemetry.log import configure_log
+from paceline_server.telemetry.log import Log, configure_log
 from tests.rpc.gateway import ask, failure, gateway, read_stream
 from tests.rpc.providers import Unprofiled
 
@@ -55,10 +56,10 @@ def attempt(outcome: AttemptOutcome, usage: Usage | None, model: str = "a") -> A
     return Attempt(0, Target("test", model), "", 1, 0.0, outcome, usage=usage)
 
 
-def tell(code: str, reason: str, latency: float, *attempts: Attempt) -> None:
+def tell(code: str, reason: str, latency: float, *attempts: Attempt, log: Log | None = None) -> None:
     """Log a call that has ended so."""
     usage = total_usage(one.usage or NOTHING_USED for one in attempts)
-    CallLog().call_ended(CallEnded("id", "/a/b", code, reason, latency, attempts, usage))
+    CallLog(log).call_ended(CallEnded("id", "/a/b", code, reason, latency, attempts, usage))
 
 
 def test_a_call_is_one_line_with_named_fields(lines: list[dict[str, Any]]) -> None:
@@ -125,10 +126,40 @@ async def test_a_bug_shows_its_traceback_without_prompts_and_keys(
 
 
 def test_lines_of_the_json_form_are_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """S6: logs are structured: one JSON object a line, with level and time."""
+    """S6: logs are structured: one JSON object a line, with level and time, by the processors or not."""
     log = configure_log("info", "json")
-    tell("OK", "", 0.5, attempt(AttemptOutcome.SUCCEEDED, Usage(1, 1), "modèle\n"))
+    ended = attempt(AttemptOutcome.SUCCEEDED, Usage(1, 1), "modèle\n")
+    tell("OK", "", 0.5, ended, log=log)
+    tell("OK", "", 0.5, ended)
     structlog.reset_defaults()
     log.close(10.0)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert set(json.loads(line)) == FIELDS | {"level", "timestamp"}
+    straight, processed = map(json.loads, capsys.readouterr().err.splitlines())
+    assert set(straight) == FIELDS | {"level", "timestamp"}
+    for line in (straight, processed):
+        assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() == timedelta(0)
+    assert straight == processed
+
+
+def test_half_a_character_fails_no_call(capsys: pytest.CaptureFixture[str]) -> None:
+    """S6: half of a surrogate pair in a model's name is no reason to fail its call."""
+    log = configure_log("info", "json")
+    tell("OK", "", 0.5, attempt(AttemptOutcome.SUCCEEDED, None, "\ud83d"), log=log)
+    structlog.reset_defaults()
+    log.close(10.0)
+    line = json.loads(capsys.readouterr().err)
+    assert line["target"] == "test/\ud83d"
+    assert datetime.fromisoformat(line["timestamp"]).utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(("level", "form", "count"), [("warning", "json", 0), ("info", "text", 1)])
+def test_level_and_form_hold_for_calls(
+    level: str, form: str, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """log.level, log.format: calls are below the level warning, and are no JSON where people read."""
+    log = configure_log(level, form)
+    tell("OK", "", 0.5, log=log)
+    structlog.reset_defaults()
+    log.close(10.0)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == count
+    assert all("code=OK" in line for line in told)

@@ -13,6 +13,9 @@ from paceline_server.rpc.violations import Violations
 MAXIMUM_PIECE_COUNT = 10_000
 """Messages, their parts, and the parts of tool results, together."""
 
+SMALLEST_PIECE_BYTES = 2
+"""On the wire: its field's number, and its size."""
+
 MAXIMUM_TOOL_COUNT = 1000
 MAXIMUM_PROVIDER_OPTIONS_COUNT = 100
 MAXIMUM_STOP_SEQUENCE_COUNT = 16
@@ -55,7 +58,9 @@ def check_count(entries: Sized, limit: int, path: str, violations: Violations) -
 
 
 def _has_too_many_pieces(wire: completion_pb2.Prompt) -> bool:
-    """Stops counting as soon as it is certain."""
+    """Stops counting as soon as it is certain, and does not begin where there is no room for so many."""
+    if wire.ByteSize() <= MAXIMUM_PIECE_COUNT * SMALLEST_PIECE_BYTES:
+        return False
     count = len(wire.messages)
     if count > MAXIMUM_PIECE_COUNT:
         return True
@@ -63,6 +68,5 @@ def _has_too_many_pieces(wire: completion_pb2.Prompt) -> bool:
         count += len(message.parts)
         if count > MAXIMUM_PIECE_COUNT:
             return True
-        # A part without a tool result has an empty one, and so no further parts.
-        count += sum(len(part.tool_result.parts) for part in message.parts)
+        count += sum(len(part.tool_result.parts) for part in message.parts if part.HasField("tool_result"))
     return count > MAXIMUM_PIECE_COUNT

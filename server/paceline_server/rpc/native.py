@@ -22,6 +22,9 @@ from paceline_server.rpc.options import ListenError, ServerOptions
 BATCH = 64
 """Events that are taken from the front at once."""
 
+IO_THREADS = 1
+"""It keeps ahead of the one thread that Python runs in; a second only wakes more often."""
+
 UNLIMITED = 2**31 - 1
 LAST_BYTES_TIME = 1.0
 """Seconds for what was handed over to be sent; a client that does not read it must not hold up the end."""
@@ -77,6 +80,7 @@ class NativeListener:
             self._front = NativeGrpcFront(
                 self._options.address,
                 [],
+                io_threads=IO_THREADS,
                 call_details=True,
                 # Only so can a call that fails before its first message be retried by its client.
                 delay_stream_headers=True,

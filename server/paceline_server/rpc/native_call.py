@@ -19,9 +19,12 @@ from paceline_server.telemetry.log import log_bug
 MESSAGES_IN_A_ROW = 32
 """After so many, other calls have their turn: a write that finds room does not wait for anything."""
 
+TURNS_BEFORE_PAUSES = 32
+"""Turns of the loop in which room is looked for: the front holds one message, and mostly takes it at once."""
+
 SHORTEST_PAUSE = 0.001
 LONGEST_PAUSE = 0.05
-"""Seconds between looks for room, while the client reads slowly: the front has no call that tells of it."""
+"""Seconds between further looks, while the client reads slowly: nothing tells when room comes."""
 
 INTERNAL: int = grpc.StatusCode.INTERNAL.value[0]
 CANCELLED: int = grpc.StatusCode.CANCELLED.value[0]
@@ -116,10 +119,14 @@ class NativeCall:
 
     async def _write_late(self, data: bytes, sent: int) -> None:
         """Send what found no room, or learn that the client has left."""
-        pause = SHORTEST_PAUSE
+        turns, pause = TURNS_BEFORE_PAUSES, SHORTEST_PAUSE
         while sent == STREAM_FULL:
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            if turns:
+                turns -= 1
+                await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
             sent = self._front.stream_try_send(self._id, data)
         if sent == STREAM_CLOSED:
             raise grpc.aio.UsageError("the client has left")

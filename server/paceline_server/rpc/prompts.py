@@ -38,6 +38,10 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 IDENTIFIER_RULE = "must be 1 to 64 of the characters a-z, A-Z, 0-9, '_' and '-'"
 
 
+UNSET_CONFIG = GenerationConfig()
+_SPEAKERS = {wire: role for wire, role in enums.ROLE.items() if role is not Role.TOOL}
+
+
 def decode_prompt(wire: completion_pb2.Prompt, path: str, violations: Violations) -> Prompt:
     """The prompt; what is wrong with it is added to `violations`.
 
@@ -47,20 +51,21 @@ def decode_prompt(wire: completion_pb2.Prompt, path: str, violations: Violations
     check_prompt_bounds(wire, path, violations)
     if not wire.messages:
         violations.add(f"{path}.messages", "is empty; a prompt needs at least one message")
-    messages = tuple(
-        _message(message, f"{path}.messages[{index}]", violations)
-        for index, message in enumerate(wire.messages)
-    )
-    _check_results(messages, f"{path}.messages", violations)
     return Prompt(
-        messages=messages,
-        tools=_tools(wire.tools, f"{path}.tools", violations),
-        tool_choice=_tool_choice(wire, f"{path}.tool_choice", violations),
-        response_format=_response_format(wire.response_format, f"{path}.response_format", violations),
+        messages=_messages(wire.messages, f"{path}.messages", violations),
+        tools=_tools(wire.tools, f"{path}.tools", violations) if wire.tools else (),
+        tool_choice=_tool_choice(wire, f"{path}.tool_choice", violations)
+        if wire.HasField("tool_choice")
+        else None,
+        response_format=_response_format(wire.response_format, f"{path}.response_format", violations)
+        if wire.HasField("response_format")
+        else None,
         config=decode_config(wire.config, f"{path}.config", violations)
         if wire.HasField("config")
-        else GenerationConfig(),
-        provider_options_json=_provider_options(wire, f"{path}.provider_options_json", violations),
+        else UNSET_CONFIG,
+        provider_options_json=_provider_options(wire, f"{path}.provider_options_json", violations)
+        if wire.provider_options_json
+        else {},
     )
 
 
@@ -85,6 +90,33 @@ def decode_config(
         ),
         cache_prompt=wire.cache_prompt,
     )
+
+
+def _messages(
+    wire: Sequence[completion_pb2.Message], path: str, violations: Violations
+) -> tuple[Message, ...]:
+    plain = [_plain(message) for message in wire]
+    if all(plain):
+        return tuple(message for message in plain if message)
+    messages = tuple(
+        found or _message(message, f"{path}[{index}]", violations)
+        for index, (message, found) in enumerate(zip(wire, plain, strict=True))
+    )
+    _check_results(messages, path, violations)
+    return messages
+
+
+def _plain(wire: completion_pb2.Message) -> Message | None:
+    """A message of nothing but texts, as most are: nothing can be wrong with it, so that it needs no path."""
+    role = _SPEAKERS.get(wire.role)
+    if role is None:
+        return None
+    parts = []
+    for part in wire.parts:
+        if part.WhichOneof("kind") != "text" or part.HasField("signature"):
+            return None
+        parts.append(Part(Text(part.text.text)))
+    return Message(role, tuple(parts)) if parts else None
 
 
 def _message(wire: completion_pb2.Message, path: str, violations: Violations) -> Message:

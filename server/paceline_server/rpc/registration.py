@@ -52,9 +52,10 @@ def _method(method: MethodDescriptor, servicer: object, shell: Shell) -> grpc.Rp
     decode = GetMessageClass(method.input_type).FromString
     encode = GetMessageClass(method.output_type).SerializeToString
     name = f"/{method.containing_service.full_name}/{method.name}"
+    behaviour = shell.behaviour(name, handler)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(shell.streaming(name, handler), decode, encode)
-    return grpc.unary_unary_rpc_method_handler(shell.unary(name, handler), decode, encode)
+        return grpc.unary_stream_rpc_method_handler(behaviour, decode, encode)
+    return grpc.unary_unary_rpc_method_handler(behaviour, decode, encode)
 
 
 def snake_case(name: str) -> str:

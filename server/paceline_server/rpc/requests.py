@@ -43,10 +43,12 @@ def decode_chain_request(wire: chain_pb2.ChainRequest) -> ChainCall:
     violations = Violations()
     prompt = decode_prompt(wire.prompt, "prompt", violations)
     options = _options(wire.options, "options", violations) if wire.HasField("options") else UNSET_OPTIONS
-    if wire.HasField("context"):
-        _check_context(wire.context, "context", violations)
+    context = wire.context if wire.HasField("context") else None
+    if context is not None:
+        _check_context(context, "context", violations)
     violations.check()
-    _check_promises(wire.context, "context")
+    if context is not None:
+        _check_promises(context, "context")
     return ChainCall(wire.model, prompt, options)
 
 

@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -106,21 +107,9 @@ class Shell:
         for task in self._running:
             task.cancel()
 
-    def unary(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
-        """The gRPC behaviour of a unary method."""
-
-        async def behaviour(request: Message, context: Context) -> Any:
-            return await self._run(method, handler, request, context)
-
-        return behaviour
-
-    def streaming(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[None]]:
-        """The gRPC behaviour of a server-streaming method."""
-
-        async def behaviour(request: Message, context: Context) -> None:
-            await self._run(method, handler, request, context)
-
-        return behaviour
+    def behaviour(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
+        """What a listener runs for each call of a method."""
+        return partial(self._run, method, handler)
 
     async def _run(self, method: str, handler: Handler, request: Message, context: Context) -> Any:
         now = asyncio.get_running_loop().time()

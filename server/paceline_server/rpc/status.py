@@ -162,7 +162,7 @@ def _append_call_failure(status: status_pb2.Status, call: Call) -> None:
     for index, attempt in enumerate(attempts):
         failure.attempts.append(_summary(attempt))
         failure.omitted_attempt_count = len(attempts) - index - 1
-        if _size_with(status, failure) > MAXIMUM_DETAILS_BYTES:
+        if _size_with(status, _packed(failure)) > MAXIMUM_DETAILS_BYTES:
             del failure.attempts[-1]
             failure.omitted_attempt_count = len(attempts) - index
             break
@@ -185,13 +185,13 @@ def _summary(attempt: Attempt) -> errors_pb2.AttemptSummary:
 
 
 def _append_if_it_fits(status: status_pb2.Status, detail: Message) -> None:
-    if _size_with(status, detail) <= MAXIMUM_DETAILS_BYTES:
-        status.details.append(_packed(detail))
+    packed = _packed(detail)
+    if _size_with(status, packed) <= MAXIMUM_DETAILS_BYTES:
+        status.details.append(packed)
 
 
-def _size_with(status: status_pb2.Status, detail: Message) -> int:
-    extra = status_pb2.Status(details=[_packed(detail)])
-    return status.ByteSize() + extra.ByteSize()
+def _size_with(status: status_pb2.Status, packed: any_pb2.Any) -> int:
+    return status.ByteSize() + status_pb2.Status(details=[packed]).ByteSize()
 
 
 def _packed(detail: Message) -> any_pb2.Any:

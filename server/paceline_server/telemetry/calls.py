@@ -5,17 +5,17 @@ The hook that the RPC shell calls, and its adapter to structured logs. Costs not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
 from paceline_server.completion.attempt import Attempt, AttemptOutcome
 from paceline_server.completion.usage import Usage
+from paceline_server.telemetry.log import Log, to_json
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(NamedTuple):
     """One RPC that has ended.
 
     Attributes:
@@ -48,28 +48,41 @@ class CallObserver(Protocol):
 class CallLog:
     """Writes one structured line a call."""
 
-    def __init__(self) -> None:
-        """Bind the log once, so that a call formats only its own values."""
+    def __init__(self, log: Log | None = None) -> None:
+        """Write to `log` itself where it takes lines as JSON, or else through its processors."""
+        self._lines = log.lines if log is not None and log.takes_info_as_json else None
         self._log = structlog.get_logger("paceline.calls")
 
     def call_ended(self, ended: CallEnded) -> None:
         """Log the call; never a prompt, an answer or a secret."""
-        usage = ended.usage
-        served = next((a.target for a in ended.attempts if a.outcome is AttemptOutcome.SUCCEEDED), None)
-        self._log.info(
-            "call",
-            call_id=ended.call_id,
-            method=ended.method,
-            code=ended.code,
-            reason=ended.reason or None,
-            latency_ms=round(ended.latency * 1000, 3),
-            target=None if served is None else str(served),
-            attempt_count=len(ended.attempts),
-            input_token_count=usage.input_token_count,
-            output_token_count=usage.output_token_count,
-            cost_nano_usd=usage.cost_nano_usd,
-        )
+        values = _values(ended)
+        if self._lines is None:
+            self._log.info("call", **values)
+            return
+        values |= {"event": "call", "level": "info", "timestamp": datetime.now(UTC)}
+        self._lines.write(to_json(values) + b"\n")
 
     def bug(self, call_id: str, method: str, error: Exception) -> None:
         """Log the traceback, for the operators alone."""
         self._log.error("bug", call_id=call_id, method=method, exc_info=error)
+
+
+def _values(ended: CallEnded) -> dict[str, Any]:
+    usage = ended.usage
+    served = None
+    for attempt in ended.attempts:
+        if attempt.outcome is AttemptOutcome.SUCCEEDED:
+            served = str(attempt.target)
+            break
+    return {
+        "call_id": ended.call_id,
+        "method": ended.method,
+        "code": ended.code,
+        "reason": ended.reason or None,
+        "latency_ms": round(ended.latency * 1000, 3),
+        "target": served,
+        "attempt_count": len(ended.attempts),
+        "input_token_count": usage.input_token_count,
+        "output_token_count": usage.output_token_count,
+        "cost_nano_usd": usage.cost_nano_usd,
+    }
