@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.providers.recordings_reader import Recording, event_data, recordings_of
+from tests.providers.recordings_reader import Recording, event_data, index_of, recordings_of
 
 _METHODS = ("generateContent", "streamGenerateContent")
 _OWN_TOOLS = ("executableCode", "codeExecutionResult", "toolCall", "toolResponse")
@@ -67,8 +67,8 @@ class Reading:
 
 def gemini_recordings(folder: Path) -> list[Recording]:
     """All cases of the format of a folder of recordings."""
-    cases = json.loads((folder / "index.json").read_bytes())["cases"]
-    endpoints = {case["endpoint"] for case in cases if case["endpoint"].rpartition(":")[2] in _METHODS}
+    endpoints = {case["endpoint"] for case in index_of(folder)}
+    endpoints = {endpoint for endpoint in endpoints if endpoint.rpartition(":")[2] in _METHODS}
     return recordings_of(folder, endpoints)
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -18,10 +14,16 @@ from paceline_server.completion.usage import Usage
 from paceline_server.providers.anthropic import AnthropicProvider
 from tests.providers.anthropic_reading import Reading, message_recordings, read_slowly
 from tests.providers.anthropic_support import a_request, connected, streamed
-from tests.providers.recordings_reader import OWN_RECORDINGS, Recording, corpus_folder
-from tests.providers.replay import PATIENCE, answering
+from tests.providers.recordings_reader import (
+    OWN_RECORDINGS,
+    SEEDS,
+    Recording,
+    checked,
+    print_counts,
+    required_corpus,
+)
+from tests.providers.replay import answering
 
-_SEEDS = range(4)
 _WAITING = {FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.OVERLOADED}
 _JUDGED: dict[str, set[FailureClass]] = {
     "transient": _WAITING,
@@ -36,15 +38,6 @@ _FINISH = {
     "tool_use": FinishReason.TOOL_CALLS,
     "refusal": FinishReason.CONTENT_FILTER,
 }
-
-
-async def _check_folder(folder: Path) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for recording in message_recordings(folder):
-        async with asyncio.timeout(PATIENCE):
-            outcomes = {await _check(recording, seed) for seed in _SEEDS}
-        counts[f"{recording.provider} {recording.kind} {'/'.join(outcomes)}"] += 1
-    return counts
 
 
 async def _check(recording: Recording, seed: int) -> str:
@@ -135,21 +128,11 @@ def _check_usage(name: str, reading: Reading, usage: Usage | None) -> None:
 
 async def test_own_recordings_say_what_their_bytes_say() -> None:
     """A2, A3: an answer is what its bytes say, however the network cuts them."""
-    counts = await _check_folder(OWN_RECORDINGS)
+    counts = await checked(message_recordings(OWN_RECORDINGS), _check)
     assert sum(counts.values()) >= 8
 
 
 async def test_the_corpus_says_what_its_bytes_say(capsys: pytest.CaptureFixture[str]) -> None:
     """A2, A3: every recorded answer of the format is read as its bytes say, however cut."""
-    folder = corpus_folder()
-    if folder is None:
-        sentence = "the recorded exchanges are absent: give their folder in PACELINE_WIRE_CORPUS"
-        if os.environ.get("CI") or os.environ.get("PACELINE_WIRE_CORPUS"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    counts = await _check_folder(folder)
-    with capsys.disabled():
-        print(f"\n{sum(counts.values())} recorded cases, {len(_SEEDS)} splits each:")  # noqa: T201
-        for case, count in sorted(counts.items()):
-            print(f"  {case}: {count}")  # noqa: T201
-    assert sum(counts.values()) >= 48
+    counts = await checked(message_recordings(required_corpus()), _check)
+    print_counts(f"recorded messages of Anthropic, {len(SEEDS)} splits each", counts, capsys)

@@ -7,7 +7,6 @@ the provider, and requests with content that it has no part for are listed and n
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,7 +39,7 @@ from paceline_server.providers.anthropic_request import RequestWriter
 from paceline_server.providers.anthropic_settings import AnthropicSettings
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.profile import Profile
-from tests.providers.recordings_reader import corpus_folder
+from tests.providers.recordings_reader import index_of, required_corpus
 
 _CHOICES = {
     "auto": ToolChoiceMode.AUTO,
@@ -161,7 +160,7 @@ def _compared(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recorded(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for case in json.loads((folder / "index.json").read_bytes())["cases"]:
+    for case in index_of(folder):
         if case["endpoint"] in ("messages", "/v1/messages"):
             body = json.loads((folder / case["dir"] / "request.json").read_bytes())["body"]
             yield case["id"], json.loads(body) if isinstance(body, str) else body
@@ -169,16 +168,10 @@ def _recorded(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_the_adapter_sends_what_recorded_clients_have_sent(capsys: pytest.CaptureFixture[str]) -> None:
     """A8: the same prompt is the same request, for every recorded one that the vocabulary has words for."""
-    folder = corpus_folder()
-    if folder is None:
-        sentence = "the recorded exchanges are absent: give their folder in PACELINE_WIRE_CORPUS"
-        if os.environ.get("CI") or os.environ.get("PACELINE_WIRE_CORPUS"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
     writer = RequestWriter("acme", AnthropicSettings(), lambda _: Profile())
     wordless: dict[str, str] = {}
     count = 0
-    for name, recorded in _recorded(folder):
+    for name, recorded in _recorded(required_corpus()):
         try:
             prompt = _prompt(recorded)
         except _NoWordForError as missing:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +16,16 @@ from paceline_server.providers.gemini import GeminiProvider
 from paceline_server.providers.gemini_parts import GENERATED_CALL
 from tests.providers.gemini_reading import Reading, gemini_recordings, read_slowly
 from tests.providers.gemini_support import a_request, connected, streamed
-from tests.providers.recordings_reader import OWN_RECORDINGS, Recording, required_corpus
-from tests.providers.replay import PATIENCE, answering
+from tests.providers.recordings_reader import (
+    OWN_RECORDINGS,
+    SEEDS,
+    Recording,
+    checked,
+    print_counts,
+    required_corpus,
+)
+from tests.providers.replay import answering
 
-_SEEDS = range(4)
 _WAITING = {FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.OVERLOADED}
 _JUDGED: dict[str, set[FailureClass]] = {
     "transient": _WAITING,
@@ -40,16 +43,6 @@ _FINISH: dict[str | int, FinishReason] = {
     "MAX_TOKENS": FinishReason.LENGTH,
     "SAFETY": FinishReason.CONTENT_FILTER,
 }
-
-
-async def _check_folder(folder: Path) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for recording in gemini_recordings(folder):
-        async with asyncio.timeout(PATIENCE):
-            outcomes = {await _check(recording, seed) for seed in _SEEDS}
-        (outcome,) = outcomes
-        counts[f"{recording.provider} {recording.kind} {outcome}"] += 1
-    return counts
 
 
 async def _check(recording: Recording, seed: int) -> str:
@@ -153,15 +146,11 @@ def _check_usage(name: str, told: dict[str, int], usage: Usage | None) -> None:
 
 async def test_own_recordings_say_what_their_bytes_say() -> None:
     """A2, A3: an answer is what its bytes say, however the network cuts them."""
-    counts = await _check_folder(OWN_RECORDINGS)
+    counts = await checked(gemini_recordings(OWN_RECORDINGS), _check)
     assert sum(counts.values()) >= 11
 
 
 async def test_the_corpus_says_what_its_bytes_say(capsys: pytest.CaptureFixture[str]) -> None:
     """A2, A3: every recorded answer of AI Studio and Vertex AI is read as its bytes say, however cut."""
-    counts = await _check_folder(required_corpus())
-    with capsys.disabled():
-        print(f"\n{sum(counts.values())} recorded Gemini cases, {len(_SEEDS)} splits each:")  # noqa: T201
-        for case, count in sorted(counts.items()):
-            print(f"  {case}: {count}")  # noqa: T201
-    assert sum(counts.values()) >= 58
+    counts = await checked(gemini_recordings(required_corpus()), _check)
+    print_counts(f"recorded answers of Gemini, {len(SEEDS)} splits each", counts, capsys)

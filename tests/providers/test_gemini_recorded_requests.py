@@ -39,7 +39,7 @@ from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.gemini_parts import GENERATED_CALL
 from paceline_server.providers.gemini_request import RequestWriter
 from paceline_server.providers.gemini_settings import GeminiSettings
-from tests.providers.recordings_reader import required_corpus
+from tests.providers.recordings_reader import index_of, required_corpus
 
 _SETTINGS = {
     "maxOutputTokens": "max_output_token_count",
@@ -190,7 +190,7 @@ def _choice(told: Mapping[str, Any] | None) -> ToolChoice | None:
 def _recorded() -> list[tuple[str, str, dict[str, Any]]]:
     folder = required_corpus()
     found = []
-    for case in json.loads((folder / "index.json").read_bytes())["cases"]:
+    for case in index_of(folder):
         place = folder / case["dir"] / "request.json"
         if case["endpoint"] in ("generateContent", "streamGenerateContent") and case["origin"] == "recorded":
             found.append((case["id"], case["model"], json.loads(place.read_bytes())["body"]))

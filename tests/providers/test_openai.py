@@ -26,8 +26,9 @@ from paceline_server.providers.openai_answer import OpenAIReader
 from paceline_server.providers.openai_failures import OPENAI_FAILURES
 from paceline_server.providers.profile import Profile
 from paceline_server.providers.sse import SseDecoder
+from tests.providers.openai_reading import chat_recordings
 from tests.providers.openai_support import KEY, a_request, connected, drained, provider_at, streamed
-from tests.providers.recordings_reader import OWN_RECORDINGS, chat_recordings
+from tests.providers.recordings_reader import OWN_RECORDINGS
 from tests.providers.replay import PATIENCE, Exchange, answering, replaying
 
 _DONE = b"data: [DONE]\n\n"

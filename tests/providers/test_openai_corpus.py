@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections import Counter
-from pathlib import Path
-
 import pytest
 
 from paceline_server.completion.answer import Ending, FinishReason
@@ -15,18 +10,18 @@ from paceline_server.completion.content import Part, Reasoning, Text, ToolCall
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.usage import Usage
 from paceline_server.providers.openai import OpenAIProvider
+from tests.providers.openai_reading import Reading, chat_recordings, read_slowly
 from tests.providers.openai_support import a_request, connected, streamed
 from tests.providers.recordings_reader import (
     OWN_RECORDINGS,
-    Reading,
+    SEEDS,
     Recording,
-    chat_recordings,
-    corpus_folder,
-    read_slowly,
+    checked,
+    print_counts,
+    required_corpus,
 )
-from tests.providers.replay import PATIENCE, answering
+from tests.providers.replay import answering
 
-_SEEDS = range(4)
 _WAITING = {FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.OVERLOADED}
 _JUDGED: dict[str, set[FailureClass]] = {
     "transient": _WAITING,
@@ -55,15 +50,6 @@ _FINISH = {
     "function_call": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
 }
-
-
-async def _check_folder(folder: Path) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for recording in chat_recordings(folder):
-        async with asyncio.timeout(PATIENCE):
-            outcomes = {await _check(recording, seed) for seed in _SEEDS}
-        counts[f"{recording.provider} {recording.kind} {'/'.join(outcomes)}"] += 1
-    return counts
 
 
 async def _check(recording: Recording, seed: int) -> str:
@@ -155,21 +141,11 @@ def _check_usage(name: str, reading: Reading, usage: Usage | None) -> None:
 
 async def test_own_recordings_say_what_their_bytes_say() -> None:
     """A2, A3: an answer is what its bytes say, however the network cuts them."""
-    counts = await _check_folder(OWN_RECORDINGS)
+    counts = await checked(chat_recordings(OWN_RECORDINGS), _check)
     assert sum(counts.values()) >= 8
 
 
 async def test_the_corpus_says_what_its_bytes_say(capsys: pytest.CaptureFixture[str]) -> None:
     """A2, A3: every recorded answer of every vendor of the format is read as its bytes say, however cut."""
-    folder = corpus_folder()
-    if folder is None:
-        sentence = "the recorded exchanges are absent: give their folder in PACELINE_WIRE_CORPUS"
-        if os.environ.get("CI") or os.environ.get("PACELINE_WIRE_CORPUS"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    counts = await _check_folder(folder)
-    with capsys.disabled():
-        print(f"\n{sum(counts.values())} recorded cases, {len(_SEEDS)} splits each:")  # noqa: T201
-        for case, count in sorted(counts.items()):
-            print(f"  {case}: {count}")  # noqa: T201
-    assert sum(count for case, count in counts.items() if case.startswith("openai ")) >= 61
+    counts = await checked(chat_recordings(required_corpus()), _check)
+    print_counts(f"recorded chat completions, {len(SEEDS)} splits each", counts, capsys)
