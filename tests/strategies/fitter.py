@@ -53,6 +53,8 @@ class ScriptedFitter:
         self.asked.append(provider)
         match self.rules.get(provider):
             case Rewrite(seconds):
+                if _note(provider) in prompt.messages:
+                    return prompt
                 await asyncio.sleep(seconds)
                 return replace(prompt, messages=(*prompt.messages, _note(provider)))
             case Refuse(failure_class, seconds, only_continuations):

@@ -21,6 +21,7 @@ from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.strategies.call import ChainOptions, Recovery
 from paceline_server.strategies.chain import Chain
 from tests.strategies.continuing import beginnings, continued, world_of
+from tests.strategies.fitter import Rewrite, ScriptedFitter
 from tests.strategies.scripted import (
     Break,
     End,
@@ -209,6 +210,19 @@ async def test_the_same_beginning_is_encoded_once() -> None:
     bodies = [id(call.request.bodies) for call in world.calls]
     assert beginnings(world) == [None, "one", "one", "one"]
     assert [bodies.index(one) for one in bodies] == [0, 1, 1, 1]
+
+
+@virtual_time
+async def test_what_was_fitted_once_is_not_fitted_for_a_continuation_again() -> None:
+    """A8, C5: a continuation is made of the fitted prompt, whose images need no second decoding."""
+    fitter = ScriptedFitter({"a": Rewrite()})
+    world = world_of({"a/x": breaks("one"), "a/y": says(" two")}, fitter=fitter)
+
+    await continued(world)
+
+    last = world.calls[1].request.prompt.messages
+    assert last[:-1] == world.calls[0].request.prompt.messages
+    assert fitter.asked == ["a", "a"]
 
 
 @virtual_time

@@ -118,6 +118,18 @@ async def test_what_an_adapter_or_a_fitter_cannot_make_of_a_continuation_is_a_re
 
 
 @virtual_time
+async def test_a_prompt_that_does_not_fit_as_a_whole_is_rejected_once() -> None:
+    """A8: that has nothing to do with going on, so the target is not asked from the start."""
+    fitter = ScriptedFitter({"b": Refuse()})
+    world = world_of({"a/x": breaks("one"), "b/y": says("no"), "c/z": says(" two")}, fitter=fitter)
+
+    outcome = await continued(world)
+
+    assert outcome.tried == ["a/x failed", "b/y rejected", "c/z succeeded"]
+    assert outcome.answer == "one two"
+
+
+@virtual_time
 async def test_a_continuation_that_breaks_with_a_refusal_starts_over() -> None:
     """C5: though words of its own came first, it is no fault of the request's."""
     world = world_of(

@@ -32,31 +32,23 @@ _Fit = tuple[int, str, object, int | None, int | None]
 class Prompts:
     """What has been fitted for one call so far."""
 
-    __slots__ = ("_continuation", "_fits", "_sent")
+    __slots__ = ("_beginning", "_continuations", "_fits", "_sent")
 
     def __init__(self) -> None:
         """Start with none."""
         self._fits: dict[_Fit, tuple[Prompt, FittedPrompt]] = {}
         self._sent: dict[int, FittedPrompt] = {}
-        self._continuation: _Continuation | None = None
+        self._beginning = ""
+        self._continuations: dict[int, _Continuation] = {}
 
     async def fitted(
-        self, prompt: Prompt, continues: str, provider: str, profile: Profile, fitter: PromptFitter
+        self, prompt: Prompt, provider: str, profile: Profile, fitter: PromptFitter
     ) -> FittedPrompt:
         """`prompt` for a target of `provider`; targets that differ in nothing a fit depends on share it.
-
-        Args:
-            continues: The beginning of the answer, to be gone on from; empty for a whole answer.
 
         Raises:
             AttemptFailure: The target cannot take it, or nobody can.
         """
-        if continues:
-            now = self._continuation
-            if now is None or now.text != continues:
-                # An answer only grows or starts over: the last beginning is not asked for again.
-                now = self._continuation = _Continuation(continues, prefilled(prompt, continues))
-            return await now.prompts.fitted(now.prompt, "", provider, profile, fitter)
         windows = (profile.context_token_count, profile.max_output_token_count)
         fit = (id(prompt), provider, profile.media, *windows)
         known = self._fits.get(fit)
@@ -67,9 +59,26 @@ class Prompts:
             self._fits[fit] = known
         return known[1]
 
+    async def continued(
+        self, fitted: FittedPrompt, text: str, provider: str, profile: Profile, fitter: PromptFitter
+    ) -> FittedPrompt:
+        """What asks to go on from `text`, for the target that `fitted` is for: its files are fitted already.
+
+        Raises:
+            AttemptFailure: The target cannot take it with its answer's beginning.
+        """
+        if text != self._beginning:
+            # An answer only grows or starts over: the last beginning is not asked for again.
+            self._beginning = text
+            self._continuations.clear()
+        known = self._continuations.get(id(fitted))
+        if known is None:
+            known = self._continuations[id(fitted)] = _Continuation(fitted, prefilled(fitted.prompt, text))
+        return await known.prompts.fitted(known.prompt, provider, profile, fitter)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Continuation:
-    text: str
+    whole: FittedPrompt
     prompt: Prompt
     prompts: Prompts = field(default_factory=Prompts)

@@ -93,10 +93,15 @@ class TargetModel:
         held = self._gate.held(call, turn)
         if held is not None:
             raise await self._passed_over(call, turn, held, sink)
+        fitted: FittedPrompt | None = None
         try:
-            fitted = await self._fitted(call, turn)
+            fitted = await self._fitted(call)
+            if turn.continues:
+                fitted = await self._fitted(call, fitted, turn.continues)
         except AttemptFailure as failure:
-            raise await self._rejected(call, turn, failure, sink, began_at) from failure
+            # What does not fit as a whole has nothing to do with going on.
+            rejected = replace(turn, continues=turn.continues if fitted else "")
+            raise await self._rejected(call, rejected, failure, sink, began_at) from failure
         ticket = self._gate.admit(call, turn)
         if isinstance(ticket, Held):
             raise await self._passed_over(call, turn, ticket, sink)
@@ -118,12 +123,15 @@ class TargetModel:
         await sink(AttemptEnded(run.succeeded(completion)))
         return completion
 
-    async def _fitted(self, call: Call, turn: Turn) -> FittedPrompt:
-        fitter = self._surroundings.fitter
+    async def _fitted(
+        self, call: Call, whole: FittedPrompt | None = None, beginning: str = ""
+    ) -> FittedPrompt:
+        """The call's prompt as the target takes it; after `whole` that with the answer's beginning."""
+        provider, profile, fitter = self.target.provider, self._profile, self._surroundings.fitter
         try:
-            return await call.prompts.fitted(
-                call.prompt, turn.continues, self.target.provider, self._profile, fitter
-            )
+            if whole is not None:
+                return await call.prompts.continued(whole, beginning, provider, profile, fitter)
+            return await call.prompts.fitted(call.prompt, provider, profile, fitter)
         except AttemptFailure as failure:
             failure.reached_provider = False
             raise
