@@ -78,6 +78,7 @@ def _options() -> argparse.Namespace:
         metavar="NAMES",
         help=f"of {', '.join(PEERS)}, separated by commas",
     )
+    parser.add_argument("--peers-only", action="store_true", help="without the figures of the listeners")
     return parser.parse_args()
 
 
@@ -99,7 +100,11 @@ def _run(options: argparse.Namespace) -> list[str]:
             serving([str(PROGRAM), "upstream"], LOAD_CORES, folder / "upstream.log")
         )
         sections = [
-            *(partial(_listener, plan, listener, upstream, folder) for listener in listeners),
+            *(
+                partial(_listener, plan, each, upstream, folder)
+                for each in listeners
+                if not options.peers_only
+            ),
             *(partial(_peer, plan, peer, listeners, upstream, folder) for peer in options.peers),
         ]
         for measure in sections:

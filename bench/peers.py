@@ -6,6 +6,7 @@ Each gets a folder of its own below build/, and nothing of it is a dependency of
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from bench.program import Missing
 INSTALLED = ROOT / "build" / "bench" / "peers"
 READY_TIMEOUT = 180.0
 POLL_SECONDS = 0.2
+KEY = f"sk-{secrets.token_hex(24)}"
+AUTHORIZATION = f"authorization: Bearer {KEY}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def serving_peer(name: str, upstream: Server, folder: Path) -> Iterator[tuple[Pe
 
 
 def _litellm(upstream: Server, port: int) -> Peer:
-    """LiteLLM's proxy with one worker, without a database and without keys of its own."""
+    """LiteLLM's proxy with one worker and without a database. It does not start without a key of its own."""
     version = "1.106.0"
     home = INSTALLED / f"litellm-{version}"
     program = home / "bin" / "litellm"
@@ -73,15 +76,15 @@ def _litellm(upstream: Server, port: int) -> Peer:
         for name in (Model.UNARY.value, Model.BURST.value, Model.PACED.value)
     ]
     configuration = home / "models.yaml"
-    configuration.write_text("\n".join(["model_list:", *models, ""]))
+    settings = f"general_settings: {{master_key: {KEY}}}"
+    configuration.write_text("\n".join(["model_list:", *models, settings, ""]))
     listen = ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1", "--telemetry", "False"]
     environ = {
         "PYTHONPATH": "",  # its own libraries, not the project's
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # the prices that it brings, not a download
-        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "True",  # nor does Paceline ask for a key
     }
     command = [str(program), "--config", str(configuration), *listen]
-    return Peer(f"LiteLLM proxy {version}", command, environ=environ)
+    return Peer(f"LiteLLM proxy {version}", command, (AUTHORIZATION,), environ)
 
 
 def _portkey(upstream: Server, port: int) -> Peer:
@@ -99,7 +102,11 @@ def _portkey(upstream: Server, port: int) -> Peer:
         (home / "package.json").write_text(json.dumps(manifest))
         _install(["npm", "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(home)])
     command = [_program("node"), str(program), "--headless", f"--port={port}"]
-    headers = ("x-portkey-provider: openai", f"x-portkey-custom-host: http://{upstream.address}/v1")
+    headers = (
+        AUTHORIZATION,
+        "x-portkey-provider: openai",
+        f"x-portkey-custom-host: http://{upstream.address}/v1",
+    )
     return Peer(f"Portkey gateway {version}", command, headers)
 
 

@@ -115,7 +115,7 @@ func (c *httpCaller) post(ctx context.Context, stream bool) (*http.Response, err
 			return nil, err
 		}
 	}
-	head := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nhost: %s\r\nauthorization: Bearer bench\r\n"+
+	head := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nhost: %s\r\n"+
 		"content-type: application/json\r\ncontent-length: %d\r\n", c.dialer.address, len(body))
 	for _, line := range c.dialer.headers {
 		head += line + "\r\n"
