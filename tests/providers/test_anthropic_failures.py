@@ -37,7 +37,13 @@ def _class(status: int, kind: str, message: str, **members: Any) -> FailureClass
             400,
             _INVALID,
             "messages.0.content: Invalid `signature` in `thinking` block",
-            FailureClass.INVALID_REQUEST,
+            FailureClass.UNSUPPORTED,
+        ),
+        (
+            400,
+            _INVALID,
+            "messages.3.content.1: `thinking` blocks in the latest assistant message cannot be modified.",
+            FailureClass.UNSUPPORTED,
         ),
         (400, _INVALID, "prompt is too long: 3333404 tokens > 200000 maximum", FailureClass.CONTEXT_TOO_LONG),
         (

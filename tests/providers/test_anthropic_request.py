@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from paceline_server.completion.prompt import (
 )
 from paceline_server.providers.anthropic_request import RequestWriter
 from paceline_server.providers.anthropic_settings import AnthropicSettings, ThinkingControl
+from paceline_server.providers.anthropic_thinking import thinking_control
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.profile import Profile
 from tests.providers.anthropic_support import HELLO, message
@@ -222,11 +224,43 @@ def test_later_models_take_an_effort(
 
 
 @pytest.mark.parametrize(("effort", "sent"), [(ReasoningEffort.NONE, "low"), (ReasoningEffort.HIGH, "high")])
-def test_a_model_that_always_thinks_is_only_told_how_hard(effort: ReasoningEffort, sent: str) -> None:
-    """The contract of ReasoningEffort: these models refuse any other word about thinking."""
+def test_a_model_that_always_thinks_is_told_how_hard(effort: ReasoningEffort, sent: str) -> None:
+    """The contract of ReasoningEffort: these models cannot be told not to think."""
     body = _sent_with(GenerationConfig(reasoning_effort=effort), _ALWAYS_MODEL)
-    assert "thinking" not in body
+    assert body.get("thinking", {"type": "adaptive"})["type"] == "adaptive"
     assert body["output_config"] == {"effort": sent}
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("claude-opus-4-6", {"type": "adaptive"}),
+        ("claude-opus-4-7", {"type": "adaptive", "display": "summarized"}),
+        ("us.anthropic.claude-opus-5-5-v1:0", {"type": "adaptive", "display": "summarized"}),
+        ("claude-sonnet-latest", {"type": "adaptive", "display": "summarized"}),
+        (_ALWAYS_MODEL, {"type": "adaptive", "display": "summarized"}),
+        ("claude-sonnet-4-5", {"type": "enabled", "budget_tokens": 6553}),
+    ],
+)
+def test_thoughts_are_asked_for_where_they_are_left_out(model: str, shown: dict[str, str]) -> None:
+    """The contract of Reasoning: whoever asks for an effort sees the thoughts of models since 4.7, too."""
+    assert _sent_with(_HIGH, model)["thinking"] == shown
+    for unasked in (GenerationConfig(), GenerationConfig(reasoning_effort=ReasoningEffort.NONE)):
+        assert "display" not in _sent_with(unasked, model).get("thinking", {})
+
+
+@pytest.mark.parametrize(
+    ("characters", "sent"), [(4, 64_000), (4 * 150_000, 50_000), (4 * 199_500, 1024), (4 * 300_000, 1024)]
+)
+def test_a_length_that_nobody_set_fits_beside_the_prompt(characters: int, sent: int) -> None:
+    """A8: prompt and answer share the context, which the provider does not let requests exceed."""
+    known = Profile(max_output_token_count=64_000, context_token_count=200_000)
+    prompt = Prompt((message(Role.USER, Text("x" * characters)),))
+    request = ProviderRequest("claude-sonnet-4-5", prompt)
+    assert json.loads(_writer(profile_of=lambda _: known).body(request, stream=False))["max_tokens"] == sent
+    asked = replace(prompt, config=GenerationConfig(max_output_token_count=60_000))
+    request = ProviderRequest("claude-sonnet-4-5", asked)
+    assert json.loads(_writer(profile_of=lambda _: known).body(request, stream=False))["max_tokens"] == 60_000
 
 
 @pytest.mark.parametrize(
@@ -246,7 +280,10 @@ def test_a_model_that_always_thinks_is_only_told_how_hard(effort: ReasoningEffor
         ("claude-opus-4-8-20260528", ThinkingControl.EFFORT),
         ("claude-sonnet-5", ThinkingControl.EFFORT),
         ("claude-haiku-5-5", ThinkingControl.EFFORT),
-        ("Claude-Opus-10", ThinkingControl.EFFORT),
+        ("claude-opus-5", ThinkingControl.EFFORT),
+        ("claude-opus-5-5", ThinkingControl.ALWAYS),
+        ("anthropic/claude-sonnet-5.5", ThinkingControl.ALWAYS),
+        ("Claude-Opus-10", ThinkingControl.ALWAYS),
         ("claude-fable-5-1", ThinkingControl.ALWAYS),
         ("claude-mythos-preview", ThinkingControl.ALWAYS),
         ("glm-5", ThinkingControl.BUDGET),
@@ -260,8 +297,9 @@ def test_how_a_model_thinks_is_read_from_its_name(model: str, control: ThinkingC
         ThinkingControl.NONE: (None, False),
         ThinkingControl.BUDGET: ("enabled", False),
         ThinkingControl.EFFORT: ("adaptive", True),
-        ThinkingControl.ALWAYS: (None, True),
+        ThinkingControl.ALWAYS: ("adaptive", True),
     }
+    assert thinking_control(model) is control
     assert (sent.get("thinking", {}).get("type"), "output_config" in sent) == forms[control]
 
 

@@ -125,6 +125,13 @@ def test_the_words_of_the_provider_behind_the_provider_count() -> None:
     assert _classed(400, body).failure_class is FailureClass.CONTEXT_TOO_LONG
 
 
+def test_the_type_beside_a_wrapped_error_is_a_code_of_it() -> None:
+    """A3: OpenRouter's own type decides, and not a code that is about its key at the provider behind it."""
+    metadata = {"error_type": "context_length_exceeded", "provider_code": "invalid_api_key"}
+    failed = _classed(400, _error("Provider returned error", code=400, metadata=metadata))
+    assert failed.failure_class is FailureClass.CONTEXT_TOO_LONG
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "message", "expected"),
     [

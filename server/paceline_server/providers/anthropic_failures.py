@@ -22,11 +22,12 @@ _TARGET_WORDS = (
     r"^`?(?:temperature|top_[pk]|stop_sequences|max_tokens|thinking|tool_choice|output_(?:config|format))\b"
     r"|(?:deprecated|not (?:supported|available|allowed)) (?:for|on|with|by) (?:this|the) (?:current )?model"
     r"|(?:model|claude-[\w.-]+)['`\"]* does(?: not|n't) support|prefill"
+    r"|invalid `?signature`? in `?thinking`?|thinking`? blocks .{0,60}cannot be modified"
     r"|stop sequence must|extra inputs are not permitted|additionalProperties"
     r"|MB maximum|image dimensions exceed|maximum of \d+ pdf pages"
 )
 """What one target refuses and another may take: settings and combinations of them, schemas, prefilled
-answers, large files."""
+answers, thoughts of other models (which no other provider is sent), large files."""
 
 ANTHROPIC_FAILURES: tuple[FailureRule, ...] = (
     rule(FailureClass.QUOTA, code=("billing_error", "enforced_spend_limit_reached")),

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+from paceline_server.completion.estimate import prompt_character_count
 from paceline_server.completion.prompt import (
     GenerationConfig,
     Prompt,
@@ -22,9 +23,10 @@ from paceline_server.completion.prompt import (
     ToolChoice,
     ToolChoiceMode,
 )
+from paceline_server.completion.usage import estimate_token_count
 from paceline_server.providers.anthropic_messages import plain, wire_messages, wire_system
 from paceline_server.providers.anthropic_settings import AnthropicSettings, ThinkingControl
-from paceline_server.providers.anthropic_thinking import thinking_control, thinking_members
+from paceline_server.providers.anthropic_thinking import hides_thoughts, thinking_control, thinking_members
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.http_provider import KEPT_MODEL_COUNT
 from paceline_server.providers.profile import Profile
@@ -37,6 +39,9 @@ from paceline_server.providers.request_body import (
 )
 
 _CACHE_MARK = {"type": "ephemeral"}
+_LEAST_ANSWER = 1024
+"""Tokens that an answer may have in any case, for what a prompt takes is only an estimate."""
+
 _NO_PARAMETERS = {"type": "object"}
 _TOOL_CHOICES = {
     ToolChoiceMode.AUTO: "auto",
@@ -50,7 +55,19 @@ class _Habits(NamedTuple):
     """What of a model decides how its requests are written."""
 
     max_tokens: int
+    context: int | None
     thinking: ThinkingControl
+    hides_thoughts: bool
+
+    def max_tokens_beside(self, prompt: Prompt) -> int:
+        """The most tokens of an answer of which nobody has said how long it may be.
+
+        Prompt and answer share the context, and models since 3.7 refuse what may exceed it.
+        """
+        if self.context is None:
+            return self.max_tokens
+        left = self.context - estimate_token_count(prompt_character_count(prompt))
+        return min(self.max_tokens, max(left, _LEAST_ANSWER))
 
 
 class RequestWriter:
@@ -73,24 +90,28 @@ class RequestWriter:
         """
         start = b'{"model":' + encode(request.model) + (b',"stream":true,' if stream else b",")
         habits = self._habits(request.model)
-        dialect = f"anthropic/{habits.max_tokens}/{habits.thinking.value}"
+        dialect = "/".join(("anthropic", *map(str, habits)))
         return start + shared_body(request, dialect, self._provider, partial(self._fields, habits))[1:]
 
     def _habits_of(self, model: str) -> _Habits:
-        known = self._profile_of(model).max_output_token_count
+        profile = self._profile_of(model)
         return _Habits(
-            known or self._settings.default_max_token_count,
+            profile.max_output_token_count or self._settings.default_max_token_count,
+            profile.context_token_count,
             self._settings.thinking_control or thinking_control(model),
+            hides_thoughts(model),
         )
 
     def _fields(self, habits: _Habits, prompt: Prompt) -> dict[str, Any]:
         config = prompt.config
-        max_tokens = config.max_output_token_count or habits.max_tokens
+        max_tokens = config.max_output_token_count or habits.max_tokens_beside(prompt)
         messages = wire_messages(prompt.messages, self._provider)
         system = wire_system(prompt.messages)
         tools = [_tool(tool) for tool in prompt.tools]
         fields: dict[str, Any] = {"max_tokens": max_tokens}
-        fields.update(thinking_members(habits.thinking, prompt, messages, max_tokens))
+        fields.update(
+            thinking_members(habits.thinking, prompt, messages, max_tokens, hidden=habits.hides_thoughts)
+        )
         if config.cache_prompt:
             _mark(tools, system, messages[-1]["content"])
         if system:

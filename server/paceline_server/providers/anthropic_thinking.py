@@ -3,7 +3,8 @@
 Claude 4.6 and later take an effort, earlier ones since 3.7 a budget of tokens. Where a budget cannot be
 given (the answer may be too short for it, the API refuses it beside a forced tool, before a prefilled
 answer, or within a turn whose thoughts are not at hand), the setting is left out, as the contract says
-of targets that cannot set their effort.
+of targets that cannot set their effort. Models since 4.7 leave the text of their thoughts out, unless they
+are asked for it, so whoever asks for an effort asks for the text too.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ _NAME = re.compile(
 _ALWAYS = re.compile(r"claude-(?:fable|mythos)", re.IGNORECASE)
 _FIRST_WITH_BUDGET = (3, 7)
 _FIRST_WITH_EFFORT = (4, 6)
+_FIRST_WITH_HIDDEN_THOUGHT = (4, 7)
+_FIRST_THAT_ALWAYS_THINK: Mapping[str, tuple[int, int]] = {"opus": (5, 5), "sonnet": (5, 5)}
 _FORCED = frozenset({ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED})
 
 
@@ -54,14 +57,30 @@ def thinking_control(model: str) -> ThinkingControl:
     found = _NAME.search(model)
     if found is None:
         return ThinkingControl.EFFORT if "claude" in model.lower() else ThinkingControl.BUDGET
-    version = (int(found["major"]), int(found["minor"] or 0))
+    version = _version(found)
     if version < _FIRST_WITH_BUDGET:
         return ThinkingControl.NONE
-    return ThinkingControl.BUDGET if version < _FIRST_WITH_EFFORT else ThinkingControl.EFFORT
+    if version < _FIRST_WITH_EFFORT:
+        return ThinkingControl.BUDGET
+    always = _FIRST_THAT_ALWAYS_THINK.get((found["family"] or "").lower())
+    return ThinkingControl.EFFORT if always is None or version < always else ThinkingControl.ALWAYS
+
+
+def hides_thoughts(model: str) -> bool:
+    """Whether `model` leaves the text of its thoughts out unless it is asked for it; only Claude does."""
+    if _ALWAYS.search(model):
+        return True
+    found = _NAME.search(model)
+    return "claude" in model.lower() if found is None else _version(found) >= _FIRST_WITH_HIDDEN_THOUGHT
 
 
 def thinking_members(
-    control: ThinkingControl, prompt: Prompt, messages: Sequence[Mapping[str, Any]], max_tokens: int
+    control: ThinkingControl,
+    prompt: Prompt,
+    messages: Sequence[Mapping[str, Any]],
+    max_tokens: int,
+    *,
+    hidden: bool,
 ) -> dict[str, Any]:
     """The members `thinking` and `output_config` that say the effort that `prompt` asks for.
 
@@ -70,20 +89,27 @@ def thinking_members(
         prompt: Of the request.
         messages: Those of the prompt, as lists of blocks; the roles alternate.
         max_tokens: As it is sent.
+        hidden: The model leaves the text of its thoughts out unless it is asked for it.
     """
     effort = prompt.config.reasoning_effort
     if effort is None or control is ThinkingControl.NONE:
         return {}
+    thinking = {"type": "adaptive", "display": "summarized"} if hidden else {"type": "adaptive"}
     if control is ThinkingControl.ALWAYS:
-        return {"output_config": {"effort": _EFFORTS[effort]}}
+        asked = {"thinking": thinking} if hidden and effort is not ReasoningEffort.NONE else {}
+        return {**asked, "output_config": {"effort": _EFFORTS[effort]}}
     if effort is ReasoningEffort.NONE:
         return {"thinking": {"type": "disabled"}}
     if control is ThinkingControl.EFFORT:
-        return {"thinking": {"type": "adaptive"}, "output_config": {"effort": _EFFORTS[effort]}}
+        return {"thinking": thinking, "output_config": {"effort": _EFFORTS[effort]}}
     if max_tokens <= MIN_BUDGET or not _may_have_budget(prompt, messages):
         return {}
     budget = min(max(int(max_tokens * _SHARES[effort]), MIN_BUDGET), _MAX_BUDGET)
     return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+
+
+def _version(found: re.Match[str]) -> tuple[int, int]:
+    return int(found["major"]), int(found["minor"] or 0)
 
 
 def _may_have_budget(prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bool:

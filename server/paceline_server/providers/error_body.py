@@ -97,7 +97,7 @@ def _error(error: object) -> ProviderError | None:
     message = next((text for text in map(_text, map(error.get, _MESSAGE_FIELDS)) if text), "")
     return ProviderError(
         message=message[:_MAX_ERROR_CHARACTERS],
-        codes=tuple(sorted(dict.fromkeys(_codes(error)), key=str.isdecimal)),
+        codes=tuple(sorted(dict.fromkeys((*_codes(error), *_typed(error))), key=str.isdecimal)),
         detail=(_behind(error) or _quotas(error))[:_MAX_ERROR_CHARACTERS],
         status=_status(error),
         retry_delay=next((text for item in _details(error) if (text := _text(item.get("retryDelay")))), ""),
@@ -121,6 +121,14 @@ def _codes(error: Mapping[object, object], depth: int = 1) -> Iterator[str]:
         reason = item.get("reason")
         if isinstance(reason, str) and reason:
             yield reason
+
+
+def _typed(error: Mapping[object, object]) -> Iterator[str]:
+    # OpenRouter's own word; the `provider_code` beside it is about its keys and money, not the caller's.
+    metadata = error.get("metadata")
+    error_type = metadata.get("error_type") if isinstance(metadata, Mapping) else None
+    if isinstance(error_type, str) and error_type:
+        yield error_type
 
 
 def _details(error: Mapping[object, object]) -> list[Mapping[object, object]]:

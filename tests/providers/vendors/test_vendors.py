@@ -59,6 +59,7 @@ REASONS_UNSEEN = [
     ("openrouter", "openai/gpt-5", True),
     ("openrouter", "openai/gpt-4o", False),
     ("anthropic", "claude-opus-5-5", True),
+    ("anthropic", "claude-opus-4-8", False),
     ("anthropic", "claude-sonnet-4-5", False),
     ("gemini", "gemini-2.5-pro", True),
     ("gemini", "models/gemini-3.1-pro-preview", True),

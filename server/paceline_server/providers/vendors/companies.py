@@ -74,15 +74,13 @@ _CLAUDE_WITH_PREFILL = (
     "claude-haiku-4-5*",
 )
 _CLAUDE_WITH_HIDDEN_THOUGHT = (
-    "claude-opus-4-7*",
-    "claude-opus-4-8*",
     "claude-opus-5*",
     "claude-sonnet-5*",
     "claude-haiku-5*",
     "claude-fable-*",
     "claude-mythos-*",
 )
-"""They decide themselves to think, and show nothing of it unless they are asked to."""
+"""They think unasked, and show it only to those who ask for an effort; 4.7 and 4.8 think only for those."""
 
 ANTHROPIC = Vendor(
     name="anthropic",
@@ -96,6 +94,7 @@ ANTHROPIC = Vendor(
         # Named one by one: models that are not known yet refuse a prefill, as all new ones do.
         Models(_CLAUDE_WITH_PREFILL, accepts_prefill=True),
         Models(_CLAUDE_WITH_HIDDEN_THOUGHT, reasons_unseen=True, max_output_token_count=128_000),
+        Models(("claude-opus-4-[678]*",), max_output_token_count=128_000),
         Models(
             ("claude-2*", "claude-3-opus*", "claude-3-sonnet*", "claude-3-haiku*"),
             max_output_token_count=4096,
@@ -106,7 +105,6 @@ ANTHROPIC = Vendor(
             ("claude-3-7-*", "claude-sonnet-4-*", "claude-haiku-4-*", "claude-opus-4-5*"),
             max_output_token_count=64_000,
         ),
-        Models(("claude-opus-4-6*",), max_output_token_count=128_000),
     ),
 )
 
