@@ -17,7 +17,8 @@ import grpc
 import grpc.aio
 
 from paceline.v1 import chain_pb2_grpc, targets_pb2_grpc
-from paceline_server.app import Gateway, build, load_checked
+from paceline_server.app import Gateway, build
+from paceline_server.configuration import load_checked
 from tests.providers.replay import Exchange, ReplayServer
 
 STREAM_HEADERS = {"content-type": "text/event-stream"}

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from paceline_server.adapters import make_provider, model_names
-from paceline_server.app import load_checked
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import Kind, Message, Part, Reasoning, Role, Text, ToolCall
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import Prompt
 from paceline_server.completion.usage import Price
+from paceline_server.configuration import load_checked
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.profile import Profile
 from paceline_server.providers.simulated import SimulatedProvider

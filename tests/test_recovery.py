@@ -16,7 +16,8 @@ import grpc.aio
 import pytest
 
 from paceline.v1 import chain_pb2, chain_pb2_grpc, completion_pb2
-from paceline_server.app import build, load_checked
+from paceline_server.app import build
+from paceline_server.configuration import load_checked
 from tests.providers.replay import Exchange, ReplayServer, replaying
 
 RECORDINGS = Path(__file__).parent / "providers" / "recordings"

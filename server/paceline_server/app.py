@@ -1,6 +1,7 @@
 """The composition root: builds every object once, starts the server and drains it.
 
-With `adapters`, the only importer of concrete implementations. Nothing is decided here about calls.
+With `adapters` and `configuration`, the only importer of concrete implementations. Nothing is decided here
+about calls.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,22 +18,18 @@ from typing import Any
 
 import uvloop
 
-from paceline_server.adapters import make_provider, model_names
+from paceline_server.adapters import make_provider
 from paceline_server.completion.answer import Target
-from paceline_server.completion.errors import ModelNotFound, PacelineError
+from paceline_server.configuration import catalog_of, load_checked
 from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.machine import Record, TargetState
 from paceline_server.health.registry import HealthRegistry, Scope
 from paceline_server.providers.base import Provider
 from paceline_server.providers.fitting import TargetFitter
-from paceline_server.routing.catalog import Catalog, Definition, ModelKind
 from paceline_server.routing.directory import Directory
 from paceline_server.rpc.options import ServerOptions, TlsFiles
 from paceline_server.rpc.server import PacelineServer
-from paceline_server.settings.load import NO_OPTIONS, Loaded, Names, load
-from paceline_server.settings.problem import Finding, SettingPath, told_of
-from paceline_server.settings.providers import ProviderSettings
-from paceline_server.settings.schema import ModelSettings, Settings
+from paceline_server.settings.schema import Settings
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.strategies.surroundings import Surroundings
 from paceline_server.telemetry.calls import CallLog
@@ -128,29 +125,13 @@ def _open_missing_descriptors() -> None:
             os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
 
-def load_checked(
-    config: Path | None, environ: Mapping[str, str], options: Mapping[str, str] = NO_OPTIONS
-) -> Loaded:
-    """Load the configuration and judge its names too; `options` are those of the command line.
-
-    Raises:
-        ConfigurationError: With everything that is wrong.
-    """
-    return load(config, environ, options=options, check=_check_names)
-
-
 def build(settings: Settings, calls: CallLog | None = None) -> Gateway:
     """Build every object of a gateway, which tells `calls` of each call; nothing is opened yet."""
     connect_timeout = settings.attempts.connect_timeout.total_seconds()
     providers = {
         name: make_provider(name, provider, connect_timeout) for name, provider in settings.providers.items()
     }
-    catalog = Catalog(
-        _definitions(settings.models),
-        frozenset(providers),
-        tuple(_known_targets(settings.providers)),
-        settings.default_model or "",
-    )
+    catalog = catalog_of(settings)
 
     def profile_of(target: Target) -> Any:
         return providers[target.provider].profile(target.model)
@@ -192,49 +173,6 @@ class _HealthLog:
             reason=record.reason,
             by_operator=record.by_operator,
         )
-
-
-def _check_names(names: Names) -> Iterable[Finding]:
-    """What the catalog says of each spec of the configuration, at its own place."""
-    catalog = Catalog(_definitions(names.models), names.providers)
-    for path, spec in _specs(names):
-        try:
-            catalog.resolve(spec)
-        except ModelNotFound as error:
-            remedy = "correct the spelling, or configure it below models or providers"
-            yield Finding(path, told_of(spec, error.message), remedy)
-        except PacelineError as error:
-            yield Finding(
-                path,
-                told_of(spec, error.message.removeprefix("model: ")),
-                "write specs such as openai/gpt-4o-mini, or names that lead to some",
-            )
-
-
-def _specs(names: Names) -> Iterable[tuple[SettingPath, str]]:
-    """Every spec of the configuration with the path of its setting."""
-    for name, model in names.models.items():
-        if model.alias is not None:
-            yield ("models", name), model.alias
-        yield from ((("models", name, "chain", index), spec) for index, spec in enumerate(model.chain or ()))
-    if names.default_model:
-        yield ("default_model",), names.default_model
-
-
-def _definitions(models: Mapping[str, ModelSettings]) -> dict[str, Definition]:
-    return {
-        name: Definition(
-            ModelKind.CHAIN if model.chain else ModelKind.ALIAS,
-            model.specs,
-            model.description or model.display_name or "",
-        )
-        for name, model in models.items()
-    }
-
-
-def _known_targets(providers: Mapping[str, ProviderSettings]) -> Iterable[Target]:
-    for name, provider in providers.items():
-        yield from (Target(name, model) for model in model_names(provider))
 
 
 def _server_options(settings: Settings) -> ServerOptions:

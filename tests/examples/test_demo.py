@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline_server.app import load_checked
+from paceline_server.configuration import load_checked
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_SECONDS = 30.0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from paceline_server.app import load_checked
 from paceline_server.completion.attempt import FailureClass
+from paceline_server.configuration import load_checked
 from paceline_server.settings.reference import rows, vendor_rows
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline_server.app import load_checked
+from paceline_server.configuration import load_checked
 from paceline_server.settings.load import load
 from paceline_server.settings.problem import HIDDEN_KEY, ConfigurationError, shown
 from paceline_server.settings.reference import rows

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from paceline_server import app
 from paceline_server.cli.exits import OK, UNUSABLE, epilog
 from paceline_server.cli.problems import print_problems
 from paceline_server.cli.table import print_table
+from paceline_server.configuration import load_checked
 from paceline_server.settings.problem import ConfigurationError, Problem, written
 from paceline_server.settings.reference import vendor_rows
 from paceline_server.settings.schema import redacted
@@ -40,7 +40,7 @@ def check(file: Path | None, *, as_json: bool) -> int:
     are never shown.
     """
     try:
-        settings = redacted(app.load_checked(file, os.environ).settings)
+        settings = redacted(load_checked(file, os.environ).settings)
     except ConfigurationError as error:
         _show_problems(error.problems, as_json=as_json)
         return UNUSABLE
