@@ -18,6 +18,7 @@ _COUNTS = (
     "thoughtsTokenCount",
     "toolUsePromptTokenCount",
     "cachedContentTokenCount",
+    "totalTokenCount",
 )
 
 

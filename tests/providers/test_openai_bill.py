@@ -8,6 +8,8 @@ import pytest
 
 from paceline_server.completion.attempt import AttemptOutcome, FailureClass
 from paceline_server.completion.usage import Usage
+from paceline_server.providers.openai_usage import usage_of
+from paceline_server.providers.openai_wire import CompletionDetails, WireUsage
 from paceline_server.strategies.chain import Chain
 from tests.providers.openai_support import connected
 from tests.providers.replay import answering
@@ -42,3 +44,17 @@ async def test_a_wholly_filtered_answer_costs_what_the_provider_told(*, stream: 
         FailureClass.CONTENT_FILTERED,
     )
     assert attempt.usage == Usage(1234, 7)
+
+
+@pytest.mark.parametrize(
+    ("total", "reasoning", "output"),
+    [(135, 94, 103), (41, 94, 9), (41, None, 9), (None, 94, 9), (136, 94, 9), (135, None, 9)],
+)
+def test_thoughts_that_are_counted_beside_the_answer_are_output(
+    total: int | None, reasoning: int | None, output: int
+) -> None:
+    """K4: xAI's completion leaves the thoughts out, which only its total shows; others are not guessed at."""
+    told = WireUsage(32, 9, total, completion_tokens_details=CompletionDetails(reasoning))
+    usage = usage_of(told)
+    assert (usage.input_token_count, usage.output_token_count) == (32, output)
+    assert usage.reasoning_token_count == (None if reasoning is None else min(reasoning, output))

@@ -17,7 +17,7 @@ _MAX_COST_USD = 1e6
 def usage_of(usage: WireUsage) -> Usage:
     """The usage in our terms: a part never exceeds its total, and nothing is below zero."""
     prompt = _within(usage.prompt_tokens, _MAX_TOKEN_COUNT) or 0
-    completion = _within(usage.completion_tokens, _MAX_TOKEN_COUNT) or 0
+    completion = _within(_output(usage), _MAX_TOKEN_COUNT) or 0
     details = usage.prompt_tokens_details
     cached = _first(
         None if details is None else details.cached_tokens,
@@ -25,18 +25,29 @@ def usage_of(usage: WireUsage) -> Usage:
         usage.cached_tokens,
         usage.num_cached_tokens,
     )
-    reasoning = _first(
-        None if usage.completion_tokens_details is None else usage.completion_tokens_details.reasoning_tokens,
-        usage.reasoning_tokens,
-    )
     return Usage(
         input_token_count=prompt,
         output_token_count=completion,
         cached_input_token_count=_within(cached, prompt),
         cache_write_token_count=_within(None if details is None else details.cache_write_tokens, prompt),
-        reasoning_token_count=_within(reasoning, completion),
+        reasoning_token_count=_within(_reasoning(usage), completion),
         cost_nano_usd=_cost_nano_usd(usage),
     )
+
+
+def _reasoning(usage: WireUsage) -> int | None:
+    details = usage.completion_tokens_details
+    return _first(None if details is None else details.reasoning_tokens, usage.reasoning_tokens)
+
+
+def _output(usage: WireUsage) -> int | None:
+    """The tokens of the answer and of its thoughts, which xAI counts beside it: its total tells."""
+    completion, reasoning = usage.completion_tokens, _reasoning(usage)
+    if completion is not None and reasoning is not None and usage.total_tokens is not None:
+        with_thoughts = completion + reasoning
+        if usage.total_tokens == (usage.prompt_tokens or 0) + with_thoughts:
+            return with_thoughts
+    return completion
 
 
 def _cost_nano_usd(usage: WireUsage) -> int | None:
