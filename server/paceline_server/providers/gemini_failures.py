@@ -27,7 +27,7 @@ _MODEL_WORDS = (
 _FEATURE_WORDS = (
     r"(?:is|are) not (?:supported|enabled|allowed|available)|(?:does not|doesn't|do not|not) support"
     r"|unsupported (?:mime|media|file|value|parameter)|unknown name \"|only works in thinking mode"
-    r"|thought_?signature|budget \d+ is invalid"
+    r"|thought[_ ]?signature|requests ends with a user role|budget \d+ is invalid"
 )
 _FILTER_WORDS = (
     r"responsible ai|sensitive words|(?:violates?|blocked by)(?: \w+){0,4} (?:policy|policies|filters?)"
