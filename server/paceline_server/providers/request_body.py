@@ -99,7 +99,9 @@ def untaken_media(media: Media) -> AttemptFailure:
     """UNSUPPORTED: the format has no place for media of this type, given in this way."""
     where = "by reference" if media.uri else "in the request"
     media_type = plain_media_type(media) or "media of unknown type"
-    return unsupported(f"this provider's format does not take {media_type!r} {where}")
+    return unsupported(
+        f"this provider's format does not take {media_type!r} {where}; convert it, or ask a target that does"
+    )
 
 
 def unsupported(message: str) -> AttemptFailure:
