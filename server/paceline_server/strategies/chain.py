@@ -42,8 +42,7 @@ class Chain:
 
     async def complete(self, call: Call, turn: Turn) -> Completion:
         """Give the whole answer of the first model that has one; recovers silently."""
-        delivery = Delivery(_ignore, Recovery.RESTART, 0)
-        course = _Course(self._models, call, turn, delivery, lambda model, mine: model.complete(call, mine))
+        course = _Course(self._models, call, turn, _NOTHING, lambda model, mine: model.complete(call, mine))
         return await course.answer()
 
     async def stream(self, call: Call, sink: Sink, turn: Turn) -> Completion:
@@ -122,7 +121,8 @@ class _Course:
         while True:
             text = "" if refused else self.delivery.text
             try:
-                return await self.ask(self.models[position], replace(mine, continues=text))
+                going_on = mine if mine.continues == text else replace(mine, continues=text)
+                return await self.ask(self.models[position], going_on)
             except Unanswered as unanswered:
                 self._note(position, mine, unanswered)
                 refused = refused or unanswered.refused
@@ -203,3 +203,7 @@ def _returns_at(unanswered: Unanswered) -> float:
 
 async def _ignore(_event: CallEvent) -> None:
     """A unary call delivers nothing before its end."""
+
+
+_NOTHING = Delivery(_ignore, Recovery.RESTART, 0)
+"""What a unary call has delivered until then; nothing is ever put into it."""

@@ -110,7 +110,8 @@ class TargetModel:
             raise await self._unaffordable(call, turn, sink)
         run = self._run(call, turn, fitted)
         try:
-            await sink(AttemptStarted(run.snapshot(), bool(turn.continues)))
+            if sink is not _ignore:
+                await sink(AttemptStarted(run.snapshot(), bool(turn.continues)))
             completion = await ask(run)
         except AttemptFailure as failure:
             raise await self._failed(run, ticket, failure, sink) from failure
