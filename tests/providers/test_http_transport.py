@@ -91,6 +91,22 @@ async def test_a_foreign_transport_can_stand_behind_the_seam() -> None:
     assert await _whole(foreign, "http://mock") == b"ab"
 
 
+async def test_what_arrived_before_a_break_is_read_before_it() -> None:
+    """A2: a slow reader loses nothing of an answer that broke off, and learns that it broke."""
+    async with (
+        _served(answering_raw(_OK_HEAD, b"5\r\nhello\r\n6\r\n there\r\n")) as (transport, server),
+        replaying(answering(b"another")) as other,
+    ):
+        response = await send(transport, _post(server.url))
+        await server.until(lambda: server.open_count == 0)
+        await _whole(transport, other.url)  # by then the break has been seen on the first connection, too
+        assert await response.read() == b"hello there"
+        for _ in range(2):
+            with pytest.raises(AttemptFailure) as caught:
+                await response.read()
+            assert caught.value.failure_class is FailureClass.TRANSIENT
+
+
 async def test_a_connection_is_used_again_after_a_whole_answer() -> None:
     """A6: a connection goes back to the pool when its answer was read to the end."""
     async with _served(answering(b"hello" * 1000)) as (transport, server):

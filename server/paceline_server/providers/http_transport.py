@@ -37,6 +37,10 @@ class _Body(ArrivingBody):
         try:
             return await self._payload.readany()
         except CONNECTION_FAILURES as error:
+            # The failure comes before what had arrived until then; the next read raises it again.
+            arrived = self._payload._read_nowait(-1)  # noqa: SLF001 - there is no other way to it
+            if arrived:
+                return arrived
             raise not_answered(error) from error
 
     async def aclose(self) -> None:
