@@ -6,6 +6,7 @@ What handlers see and raise is what grpc.aio shows and takes, so that they canno
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -123,6 +124,8 @@ class NativeCall:
         while sent == STREAM_FULL:
             if turns:
                 turns -= 1
+                # Room comes from a thread of the front's, which may need the very core that looks for it.
+                os.sched_yield()
                 await asyncio.sleep(0)
             else:
                 await asyncio.sleep(pause)
