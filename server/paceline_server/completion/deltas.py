@@ -155,6 +155,8 @@ def _part(deltas: list[Delta]) -> Part:
 
 
 def _whole_signature(deltas: list[Delta]) -> ProviderSignature | None:
+    if len(deltas) == 1:
+        return deltas[0].signature
     signatures = [delta.signature for delta in deltas if delta.signature is not None]
     if not signatures:
         return None
@@ -166,8 +168,10 @@ def _whole_signature(deltas: list[Delta]) -> ProviderSignature | None:
 
 
 def _whole(deltas: list[Delta]) -> Kind:
+    first = deltas[0].kind
+    if len(deltas) == 1 and isinstance(first, TextDelta):
+        return Text(first.text)  # most answers that came at once are nothing else
     kinds = [delta.kind for delta in deltas]
-    first = kinds[0]
     if any(type(kind) is not type(first) for kind in kinds):
         names = sorted({type(kind).__name__ for kind in kinds})
         raise FoldError(f"part {deltas[0].part_index} mixes {' and '.join(names)}")

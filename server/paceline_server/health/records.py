@@ -55,9 +55,15 @@ class Records:
         record = self._records.get(scope)
         return self._never_held if record is None else machine.settled(record, self._now())
 
-    def is_known(self, scope: Scope) -> bool:
-        """Whether there is a record; a scope without one is well."""
-        return scope in self._records
+    def are_unknown(self, scopes: tuple[Scope, Scope]) -> bool:
+        """Whether neither scope has a record: both are well. The usual case, asked several times a call."""
+        first, second = scopes
+        return first not in self._records and second not in self._records
+
+    @property
+    def unknown_generation(self) -> int:
+        """The generation of scopes without a record."""
+        return self._never_held.generation
 
     def put(self, scope: Scope, record: Record) -> Record:
         """Keep a record; whoever listens is told if it is another one."""

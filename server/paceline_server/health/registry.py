@@ -85,11 +85,12 @@ class HealthRegistry:
 
     def held(self, target: Target) -> Held | None:
         """Why a target may not be called now, or None if it may; draws nothing and takes no probe."""
+        scopes = self.scopes(target)
+        if self._records.are_unknown(scopes):
+            return None
         worst: Held | None = None
-        for scope in self.scopes(target):
-            if not self._records.is_known(scope):
-                continue  # the usual case, and asked for several times a call
-            now = self.now()
+        now = self.now()
+        for scope in scopes:
             record = self.record(scope)
             if machine.permit(record, now) is Permit.HELD:
                 held = _held(target, scope, record, now)
@@ -103,6 +104,12 @@ class HealthRegistry:
         Args:
             whole_ramp: Let the call through however little of the ramp is open (nothing else is left to try).
         """
+        scopes = self.scopes(target)
+        if self._records.are_unknown(scopes):
+            self._remember(target)
+            provider, own = scopes
+            generation = self._records.unknown_generation
+            return Ticket(self, target, ((provider, generation), (own, generation)))
         held = self.held(target)
         if held is not None:
             return held
@@ -112,7 +119,7 @@ class HealthRegistry:
         probes: list[Scope] = []
         # One draw for both scopes: where both ramp, the smaller share goes through and not their product.
         draw = -1.0 if whole_ramp else self._rng.random()
-        for scope in self.scopes(target):
+        for scope in scopes:
             record = self.record(scope)
             generations.append((scope, record.generation))
             permit = machine.permit(record, now)
@@ -139,6 +146,8 @@ class HealthRegistry:
 
     def record_success(self, ticket: Ticket) -> None:
         """Apply a success to the scopes whose generation is still the ticket's."""
+        if self._records.are_unknown(self.scopes(ticket.target)):
+            return
         for scope, record in self._current(ticket):
             self._records.put(scope, machine.succeeded(record, self.now(), self.config))
 

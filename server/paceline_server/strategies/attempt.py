@@ -89,10 +89,9 @@ async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -
     except TimeoutError:
         waited = limits.attempt_at - run.started_at
         raise AttemptFailure(FailureClass.TIMEOUT, f"no answer within {waited:.1f} s") from None
-    try:
+    if answer.ending.usage is None:
+        # An estimate will ask how much text it was.
         run.fold = Fold(deltas_of(answer.parts))
-    except FoldError as error:
-        raise _malformed() from error
     return run.completion(answer.ending, answer.parts)
 
 

@@ -7,7 +7,7 @@ and the bill are counted once, wherever in the model tree they happen.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 from paceline_server.completion.answer import Target
@@ -180,6 +180,6 @@ class Turn:
     admission: Admission = Admission.SHARE
     continues: str = ""
 
-    def child(self, step: str) -> Turn:
-        """The turn of a child at `step` of this path."""
-        return replace(self, path=f"{self.path}/{step}" if self.path else step)
+    def path_of(self, step: str) -> str:
+        """The path of a child at `step` of this one."""
+        return f"{self.path}/{step}" if self.path else step

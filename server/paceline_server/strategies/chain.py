@@ -97,7 +97,7 @@ class _Course:
         while self.left:
             position = self._next()
             self.left.remove(position)
-            mine = replace(self._place(position), untried=self._untried(), first_pass=True, admission=ramp)
+            mine = Turn(self._path(position), self._untried(), first_pass=True, admission=ramp)
             completion = await self._try(position, mine)
             if completion is not None:
                 return completion
@@ -156,7 +156,7 @@ class _Course:
         ramping = [position for position, unanswered in held if _ramping(unanswered)]
         for turned_to, position in enumerate(ramping, start=1):
             untried = self.turn.untried + len(ramping) - turned_to
-            mine = replace(self._place(position), untried=untried, admission=Admission.WHOLE_RAMP)
+            mine = Turn(self._path(position), untried, admission=Admission.WHOLE_RAMP)
             completion = await self._try(position, mine)
             if completion is not None or self.final:
                 return completion
@@ -166,14 +166,17 @@ class _Course:
         soonest = min(returns, key=lambda position: returns[position])
         if returns[soonest] == NEVER:
             return None
-        return await self._try(soonest, replace(self._place(soonest), admission=Admission.LAST_RESORT))
+        mine = Turn(self._path(soonest), self.turn.untried, admission=Admission.LAST_RESORT)
+        return await self._try(soonest, mine)
 
-    def _place(self, position: int) -> Turn:
-        """The turn of the model at `position`; a chain of one is its model."""
-        return self.turn.child(f"chain[{position}]") if len(self.models) > 1 else self.turn
+    def _path(self, position: int) -> str:
+        """The place of the model at `position`; a chain of one is its model."""
+        return self.turn.path_of(f"chain[{position}]") if len(self.models) > 1 else self.turn.path
 
     def _untried(self) -> int:
         """How many models could still be turned to: those left, ramping ones, and the parent's."""
+        if not (self.left or self.held):
+            return self.turn.untried
         declined = sum(1 for _, unanswered in self.held if _ramping(unanswered))
         later = sum(1 for position in self.left if self.models[position].ready(self.call))
         return self.turn.untried + declined + later
