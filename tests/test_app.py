@@ -96,8 +96,11 @@ async def test_reflection_can_be_switched_off(tmp_path: Path) -> None:
     async with built(tmp_path, SIMULATED) as gate:
         assert "paceline.v1.ChainService" in await reflected(gate.channel)
     async with built(tmp_path, "reflection: false\n" + SIMULATED) as gate:
+        channel: Any = gate.channel
+        # With one message sent at once: a refusal must not meet a client that still writes.
+        call = channel.unary_unary("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await reflected(gate.channel)
+            await call(b"")
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
