@@ -76,6 +76,10 @@ class AnthropicReader:
         """Whether the terminal marker was seen."""
         return self._stopped
 
+    def read_usual_events(self, data: bytes) -> bytes:
+        """Leave all to be read one by one: events of this format have names."""
+        return data
+
     def read_event(self, data: bytes, name: bytes) -> bool:
         """Take one event of a stream; returns whether it was the last one.
 

@@ -83,6 +83,10 @@ class GeminiReader:
         """Whether the terminal marker, a finish reason or a reason not to answer, was seen."""
         return bool(self._reason or self._block_reason)
 
+    def read_usual_events(self, data: bytes) -> bytes:
+        """Leave all to be read one by one: google's events end in CR and LF."""
+        return data
+
     def read_event(self, data: bytes, name: bytes) -> bool:
         """Take one event of a stream; the format has no last one, so it ends where its body does.
 

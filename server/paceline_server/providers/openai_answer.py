@@ -26,6 +26,7 @@ from paceline_server.providers.openai_wire import (
     Logprobs,
     WireUsage,
     decode_chunk,
+    decode_usual_events,
 )
 
 _DONE = b"[DONE]"
@@ -76,6 +77,19 @@ class OpenAIReader:
     def finished(self) -> bool:
         """Whether the terminal marker, a finish reason, was seen."""
         return bool(self._reason)
+
+    def read_usual_events(self, data: bytes) -> bytes:
+        """Take the usual events that stand whole at the start of `data`; returns what is left of it.
+
+        Raises:
+            AttemptFailure: One of them says that the provider gave up.
+        """
+        if self._halves.kept:
+            return data
+        chunks, left = decode_usual_events(data)
+        for chunk in chunks:
+            self._add(chunk)
+        return left
 
     def read_event(self, data: bytes, name: bytes) -> bool:
         """Take one event of a stream; returns whether it was the last one.

@@ -154,3 +154,26 @@ decode_chunk = msgspec.json.Decoder(Chunk, strict=False).decode
 
 NOT_A_CHUNK = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """The bytes are not JSON, not UTF-8, or have another type where a used field should be."""
+
+_FIRST_EVENT, _LAST_EVENT_END, _BETWEEN_EVENTS = b"data: {", b"}\n\n", b"}\n\ndata: {"
+_decode_chunks = msgspec.json.Decoder(list[Chunk], strict=False).decode
+
+
+def decode_usual_events(data: bytes) -> tuple[list[Chunk], bytes]:
+    """The chunks of the events that stand whole at the start of `data`, and what is left of it.
+
+    They are decoded in one go, as one list: no JSON has line ends inside its strings, so what stands between
+    two events can be nothing else. If one of them is not as usual (another form, an error, no choices), all
+    are left to be read one by one.
+    """
+    end = data.rfind(_LAST_EVENT_END) + 1
+    if not end or not data.startswith(_FIRST_EVENT):
+        return [], data
+    try:
+        chunks = _decode_chunks(b"[%b]" % data[6:end].replace(_BETWEEN_EVENTS, b"},{"))
+    except NOT_A_CHUNK:
+        return [], data
+    for chunk in chunks:
+        if chunk.choices is None or chunk.error:
+            return [], data
+    return chunks, data[end + 2 :]

@@ -54,6 +54,11 @@ class SseDecoder:
         self._skips_lf = False  # the last line ended in CR; an LF now belongs to it
         self._started = False
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether the next byte begins an event, and nothing is kept of one."""
+        return not (self._tail or self._data or self._name or self._skips_lf)
+
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that `chunk` completes.
 

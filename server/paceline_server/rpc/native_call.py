@@ -73,6 +73,10 @@ class NativeCall:
         """Send one message of a stream; waits while the client reads slowly."""
         data = self._method.response_serializer(message)
         sent = self._front.stream_try_send(self._id, data)
+        if sent == STREAM_FULL:
+            # Room comes from a thread of the front's, which may need the very core that waits for it.
+            os.sched_yield()
+            sent = self._front.stream_try_send(self._id, data)
         if sent == STREAM_SENT:
             self._in_a_row += 1
             if self._in_a_row < MESSAGES_IN_A_ROW:
