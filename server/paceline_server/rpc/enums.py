@@ -9,11 +9,10 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, TypeVar
 
-from paceline.v1 import completion_pb2, errors_pb2, targets_pb2
+from paceline.v1 import completion_pb2, targets_pb2
 from paceline_server.completion.answer import ConfidenceSource, FinishReason
 from paceline_server.completion.attempt import AttemptOutcome, FailureClass
 from paceline_server.completion.content import Role
-from paceline_server.completion.errors import ErrorReason
 from paceline_server.completion.prompt import ReasoningEffort
 from paceline_server.completion.usage import UsageState
 from paceline_server.routing.catalog import ModelKind
@@ -34,7 +33,6 @@ ATTEMPT_OUTCOME = _to_wire(AttemptOutcome, completion_pb2.AttemptOutcome, "ATTEM
 FAILURE_CLASS = _to_wire(FailureClass, completion_pb2.FailureClass, "FAILURE_CLASS_")
 TARGET_STATE = _to_wire(TargetState, targets_pb2.TargetState, "TARGET_STATE_")
 MODEL_KIND = _to_wire(ModelKind, targets_pb2.ModelKind, "MODEL_KIND_")
-ERROR_REASON = _to_wire(ErrorReason, errors_pb2.ErrorReason, "ERROR_REASON_")
 
 ROLE = {wire: value for value, wire in _to_wire(Role, completion_pb2.Role, "ROLE_").items()}
 REASONING_EFFORT = {

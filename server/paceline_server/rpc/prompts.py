@@ -1,9 +1,11 @@
-"""From the contract's prompt to the vocabulary's, with every violation told."""
+"""From the contract's prompt to the vocabulary's, with every violation told.
+
+Its tools and the form of its answer are read in `tools`, its sizes checked in `bounds`.
+"""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from paceline.v1 import completion_pb2
@@ -20,23 +22,14 @@ from paceline_server.completion.content import (
     ToolResult,
 )
 from paceline_server.completion.prompt import (
-    DEFAULT_SCHEMA_NAME,
     OWN_MEMBERS,
     GenerationConfig,
     Prompt,
-    ResponseFormat,
-    ResponseFormatKind,
-    Tool,
-    ToolChoice,
-    ToolChoiceMode,
 )
 from paceline_server.rpc import enums
 from paceline_server.rpc.bounds import check_prompt_bounds
+from paceline_server.rpc.tools import decode_response_format, decode_tool_choice, decode_tools
 from paceline_server.rpc.violations import Violations
-
-IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
-IDENTIFIER_RULE = "must be 1 to 64 of the characters a-z, A-Z, 0-9, '_' and '-'"
-
 
 UNSET_CONFIG = GenerationConfig()
 _SPEAKERS = {wire: role for wire, role in enums.ROLE.items() if role is not Role.TOOL}
@@ -53,11 +46,11 @@ def decode_prompt(wire: completion_pb2.Prompt, path: str, violations: Violations
         violations.add(f"{path}.messages", "is empty; a prompt needs at least one message")
     return Prompt(
         messages=_messages(wire.messages, f"{path}.messages", violations),
-        tools=_tools(wire.tools, f"{path}.tools", violations) if wire.tools else (),
-        tool_choice=_tool_choice(wire, f"{path}.tool_choice", violations)
+        tools=decode_tools(wire.tools, f"{path}.tools", violations) if wire.tools else (),
+        tool_choice=decode_tool_choice(wire, f"{path}.tool_choice", violations)
         if wire.HasField("tool_choice")
         else None,
-        response_format=_response_format(wire.response_format, f"{path}.response_format", violations)
+        response_format=decode_response_format(wire.response_format, f"{path}.response_format", violations)
         if wire.HasField("response_format")
         else None,
         config=decode_config(wire.config, f"{path}.config", violations)
@@ -212,56 +205,6 @@ def _tool_result(wire: completion_pb2.ToolResult, path: str, violations: Violati
         if part.WhichOneof("kind") in ("text", "media")
     )
     return ToolResult(wire.tool_call_id, parts, wire.failed)
-
-
-def _tools(wire: Sequence[completion_pb2.Tool], path: str, violations: Violations) -> tuple[Tool, ...]:
-    seen: set[str] = set()
-    for index, tool in enumerate(wire):
-        if not IDENTIFIER.fullmatch(tool.name):
-            violations.add(f"{path}[{index}].name", IDENTIFIER_RULE)
-        if tool.name in seen:
-            violations.add(f"{path}[{index}].name", f"{tool.name!r} is used twice; names are unique")
-        seen.add(tool.name)
-        if tool.parameters_json_schema:
-            _tool_schema(tool.parameters_json_schema, f"{path}[{index}].parameters_json_schema", violations)
-    return tuple(Tool(tool.name, tool.description, tool.parameters_json_schema) for tool in wire)
-
-
-def _tool_schema(text: str, path: str, violations: Violations) -> None:
-    schema = violations.json_object(text, path, what="the JSON Schema")
-    if schema is not None and schema.get("type") != "object":
-        violations.add(path, 'must be a schema whose "type" is "object"')
-
-
-def _tool_choice(wire: completion_pb2.Prompt, path: str, violations: Violations) -> ToolChoice | None:
-    mode = wire.tool_choice.WhichOneof("mode")
-    if mode is None:
-        return None
-    names = {tool.name for tool in wire.tools}
-    if mode in ("required", "named") and not names:
-        violations.add(path, f"is {mode}, but the prompt has no tools")
-    if mode != "named":
-        return ToolChoice(ToolChoiceMode(mode))
-    name = wire.tool_choice.named.name
-    if names and name not in names:
-        violations.add(f"{path}.named.name", f"{name!r} is no tool of the prompt")
-    return ToolChoice(ToolChoiceMode.NAMED, name)
-
-
-def _response_format(
-    wire: completion_pb2.ResponseFormat, path: str, violations: Violations
-) -> ResponseFormat | None:
-    kind = wire.WhichOneof("format")
-    if kind is None:
-        return None
-    if kind != "json_schema":
-        return ResponseFormat(ResponseFormatKind(kind))
-    schema = wire.json_schema
-    if schema.name and not IDENTIFIER.fullmatch(schema.name):
-        violations.add(f"{path}.json_schema.name", IDENTIFIER_RULE)
-    violations.json_object(schema.schema_json, f"{path}.json_schema.schema_json", what="the JSON Schema")
-    name = schema.name or DEFAULT_SCHEMA_NAME
-    return ResponseFormat(ResponseFormatKind.JSON_SCHEMA, name, schema.schema_json, schema.strict)
 
 
 def _provider_options(wire: completion_pb2.Prompt, path: str, violations: Violations) -> dict[str, str]:
