@@ -397,18 +397,21 @@ async def test_an_endless_document_is_refused_at_the_bound() -> None:
     assert "larger" in failure.message
 
 
-async def test_white_space_before_the_first_event_is_nothing() -> None:
-    """A2: what a server sends to keep a queued request alive is neither kept nor read line by line."""
+@pytest.mark.parametrize("space", [b" ", b"\n", b"\r\n ", b" \t" * 5000])
+@pytest.mark.parametrize("cut", [True, False])
+async def test_white_space_before_the_first_event_is_nothing(space: bytes, cut: bool) -> None:  # noqa: FBT001 - a parameter of a test
+    """A2: what keeps a queued request alive is neither kept nor read, in one piece with an event or not."""
+    first = _event({"content": "x"})
 
     async def script(exchange: Exchange) -> None:
         await exchange.head()
-        for _ in range(20):
-            await exchange.chunks(b" " * 500)
-        await exchange.chunks(b"\n" + _event({"content": "x"}) + _FINISHED + _DONE)
+        await exchange.chunks(space)
+        await exchange.chunks(*([space, first] if cut else [space + first]))
+        await exchange.chunks(_event({"content": "y"}) + _FINISHED + _DONE)
         await exchange.end()
 
     async with connected(script, max_event_bytes=1000) as (provider, _):
-        assert (await streamed(provider)).parts == (Part(Text("x")),)
+        assert (await streamed(provider)).parts == (Part(Text("xy")),)
 
 
 @pytest.mark.parametrize("status", [401, 429, 503])

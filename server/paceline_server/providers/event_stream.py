@@ -176,11 +176,12 @@ class EventStream:
             self._end()
             return
         if not self._started:
-            start = chunk.lstrip()[:1]
-            if not start:
-                return  # blank lines before the first event, which would be read one by one for nothing
+            # White space before the first event would hide its field name, and begins no document.
+            chunk = chunk.lstrip()
+            if not chunk:
+                return
             self._started = True
-            if start in _DOCUMENT_STARTS:
+            if chunk[:1] in _DOCUMENT_STARTS:
                 self._document = []
         if self._document is not None:
             self._size += len(chunk)
