@@ -397,14 +397,23 @@ async def test_an_event_of_50_mb_is_refused_at_the_bound() -> None:
     assert sent < 40_000_000
 
 
-async def test_a_picture_of_some_megabytes_is_an_answer() -> None:
-    """A2: one event may be larger than the tokens of any stream."""
-    data = bytes(6_000_000)
+@pytest.mark.parametrize(("size", "options"), [(6_000_000, {}), (13_000_000, {"max_answer_bytes": 1 << 25})])
+async def test_a_picture_of_some_megabytes_is_an_answer(size: int, options: dict[str, Any]) -> None:
+    """A2: one event may be larger than the tokens of any stream, and as large as the answer may be."""
+    data = bytes(size)
     picture = chunk(
         {"inlineData": {"mimeType": "image/png", "data": b64encode(data).decode()}}, reason="STOP"
     )
-    async with connected(answering(event(picture), seed=2)) as (provider, _):
+    async with connected(answering(event(picture), seed=2), **options) as (provider, _):
         assert kinds_of((await streamed(provider)).parts) == [Media("image/png", data)]
+
+
+async def test_an_event_above_the_bound_of_answers_is_malformed() -> None:
+    """A2: where answers are to be small, so are the events that hold them."""
+    picture = {"inlineData": {"mimeType": "image/png", "data": b64encode(bytes(20_000)).decode()}}
+    async with connected(answering(event(chunk(picture))), max_answer_bytes=10_000) as (provider, _):
+        with pytest.raises(AttemptFailure, match="an event is larger than 10000 bytes"):
+            await streamed(provider)
 
 
 async def test_media_without_end_are_refused_at_the_bound() -> None:

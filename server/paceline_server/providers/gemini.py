@@ -85,5 +85,5 @@ class GeminiProvider(HttpProvider):
             ValueError: The URL is none.
         """
         wire_format = GeminiFormat(name, settings or GeminiSettings())
-        options.setdefault("max_event_bytes", MAX_ANSWER_BYTES)
+        options.setdefault("max_event_bytes", options.get("max_answer_bytes", MAX_ANSWER_BYTES))
         super().__init__(name, base_url, api_key, wire_format, **options)
