@@ -67,7 +67,7 @@ def _openai(name: str, settings: OpenAISettings, options: HttpOptions) -> OpenAI
         name,
         settings.base_url,
         _key(settings),
-        settings=_dialect(settings),
+        settings=openai_dialect(settings),
         key_header=settings.key_header,
         **options,
     )
@@ -142,7 +142,8 @@ def _rule(told: ClassifyRule) -> FailureRule:
     )
 
 
-def _dialect(settings: OpenAISettings) -> OpenAIDialect:
+def openai_dialect(settings: OpenAISettings) -> OpenAIDialect:
+    """How requests are written for a provider of the OpenAI format."""
     return OpenAIDialect(
         max_tokens_field=settings.max_output_field,
         seed_field=settings.seed_field,

@@ -172,3 +172,11 @@ def test_a_vendors_own_errors_have_their_class(
     """A3: what the format's table cannot know is the vendor's own rule."""
     classifier = FailureClassifier(OPENAI_FAILURES, configured=VENDORS[vendor].rules)
     assert classifier.of_response(status, {}, body).failure_class is expected
+
+
+def test_a_local_ollama_reads_images_in_the_request_alone() -> None:
+    """A8: what Ollama would refuse, a reference, a document or a sound, is known before it is asked."""
+    media = VENDORS["ollama"].profile_of("llava").media
+    assert media is not None
+    assert (media.takes_uris, "image/png" in media.media_types) == (False, True)
+    assert not media.media_types & {"image/gif", "application/pdf", "audio/wav", "text/plain"}

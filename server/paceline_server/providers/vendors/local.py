@@ -3,12 +3,13 @@
 Where the facts come from:
 
 - vLLM: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html (extra parameters);
-- Ollama: https://docs.ollama.com/api/openai-compatibility.
+- Ollama: https://docs.ollama.com/api/openai-compatibility (images as base64 only, no documents and no audio);
+  that thoughts go back as `reasoning` is from a recording.
 """
 
 from __future__ import annotations
 
-from paceline_server.providers.profile import Profile
+from paceline_server.providers.profile import MediaLimits, Profile
 from paceline_server.providers.vendors.record import Vendor
 
 VLLM = Vendor(
@@ -30,7 +31,10 @@ OLLAMA = Vendor(
     title="Ollama",
     wire_format="openai",
     base_url="http://127.0.0.1:11434/v1",
-    settings={"max_output_field": "max_tokens", "prompt_cache": "nothing"},
+    settings={"max_output_field": "max_tokens", "reasoning_field": "reasoning", "prompt_cache": "nothing"},
+    profile=Profile(
+        media=MediaLimits(media_types=frozenset({"image/png", "image/jpeg", "image/webp"}), takes_uris=False)
+    ),
 )
 
 LOCAL = (VLLM, OLLAMA)
