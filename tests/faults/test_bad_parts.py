@@ -101,6 +101,8 @@ async def test_a_bad_file_is_sent_to_nobody_and_its_place_told(wire: Wire, bad: 
         (attempt,) = each.call_failure.attempts
         assert WHERE in attempt.message
         assert bad.remedy in attempt.message
+        assert WHERE in each.message
+        assert bad.remedy in each.message
         assert _fields(each.detail(error_details_pb2.BadRequest)) == (
             [f"prompt.{WHERE}"] if bad.told == DAMAGED else []
         )
@@ -158,4 +160,5 @@ async def test_a_prompt_of_nothing_else_is_told_so(wire: Wire, tmp_path: Path) -
     assert (told.code, told.reason) == UNTAKEN
     (attempt,) = told.call_failure.attempts
     assert "add a message of the user" in attempt.message
+    assert "add a message of the user" in told.message
     assert not server.requests

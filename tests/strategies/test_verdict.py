@@ -10,6 +10,7 @@ from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure, ErrorReason, InvalidPrompt, Violation
 from paceline_server.health.registry import Held
+from paceline_server.rpc.status import MAXIMUM_SENTENCE_BYTES, to_status
 from paceline_server.strategies.model import Broken, Setback, Unanswered
 from paceline_server.strategies.verdict import deadline_exceeded, verdict
 
@@ -47,6 +48,29 @@ def test_one_class_throughout_is_the_answer(failure_class: FailureClass) -> None
         assert error.reason is ErrorReason.PROVIDER_REJECTED_REQUEST
     else:
         assert error.reason is UNANIMOUS.get(failure_class, ErrorReason.ALL_ATTEMPTS_FAILED)
+
+
+@pytest.mark.parametrize("failure_class", UNANIMOUS)
+def test_what_the_sender_can_change_is_quoted(failure_class: FailureClass) -> None:
+    """C4, A8: of what the prompt needs the first failure's own words are told, and of nothing else."""
+    error = verdict(Unanswered([failed(failure_class), failed(failure_class, Y)]), NOW)
+
+    of_the_prompt = failure_class in (FailureClass.UNSUPPORTED, FailureClass.CONTEXT_TOO_LONG)
+    assert error.message.endswith("; the first cause: a/x said no") == of_the_prompt
+    assert ("said no" in error.message) == of_the_prompt
+    assert error.metadata["first_cause_message"] == "a/x said no"
+
+
+@pytest.mark.parametrize("words", ["", "a" * 2000])
+def test_a_first_cause_without_words_or_with_too_many_leaves_the_sentence_whole(words: str) -> None:
+    """C4: the sentence and its remedy come before the quotation, which the status cuts if need be."""
+    error = verdict(Unanswered([replace(failed(FailureClass.CONTEXT_TOO_LONG), message=words)]), NOW)
+    sentence = to_status(error, "id").details
+
+    assert sentence.startswith("the prompt is longer than the context window")
+    assert "; shorten it" in sentence
+    assert ("the first cause" in sentence) == bool(words)
+    assert len(sentence) <= MAXIMUM_SENTENCE_BYTES
 
 
 @pytest.mark.parametrize("failure_class", [one for one in EVERY if one not in REQUEST_FAULTS])

@@ -36,6 +36,8 @@ UNANIMOUS: dict[FailureClass, tuple[ErrorReason, str]] = {
 }
 """Where all setbacks are of one class, that class is the answer; any mixture is ALL_ATTEMPTS_FAILED."""
 
+_SAID_OF_THE_PROMPT = frozenset({FailureClass.UNSUPPORTED, FailureClass.CONTEXT_TOO_LONG})
+
 
 def verdict(unanswered: Unanswered, now: float) -> CallFailed:
     """The caller's error; `now` in seconds since the epoch."""
@@ -53,7 +55,7 @@ def verdict(unanswered: Unanswered, now: float) -> CallFailed:
     unanimous = _unanimous_class(setbacks)
     if unanimous in UNANIMOUS:
         reason, message = UNANIMOUS[unanimous]
-        return CallFailed(reason, message, metadata=_cause(failures))
+        return CallFailed(reason, message + _told(failures), metadata=_cause(failures))
     delays = [failure.retry_after for failure in failures if failure.retry_after is not None]
     return CallFailed(
         ErrorReason.ALL_ATTEMPTS_FAILED,
@@ -122,6 +124,13 @@ def _unanimous_class(setbacks: Sequence[Setback]) -> FailureClass | None:
         for setback in setbacks
     }
     return classes.pop() if len(classes) == 1 else None
+
+
+def _told(failures: Sequence[AttemptFailure]) -> str:
+    """What the first failure says of the prompt, since that names what its sender can change."""
+    if not failures or failures[0].failure_class not in _SAID_OF_THE_PROMPT or not failures[0].message:
+        return ""
+    return f"; the first cause: {failures[0].message}"
 
 
 def _cause(failures: Sequence[AttemptFailure]) -> dict[str, str]:
