@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from aiohttp.helpers import BasicAuth, strip_auth_from_url
 from yarl import URL
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.http import RequestBody, send
-from paceline_server.providers.http_origin import Origin, origin_of
+from paceline_server.providers.http_origin import Origin, ProxyLookup, origin_of
 from paceline_server.providers.http_transport import AiohttpTransport
 from tests.clients.python.certificates import self_signed
 from tests.providers.replay import ReplayServer, answering, replaying
@@ -82,50 +85,71 @@ def _post(url: str) -> httpx.Request:
     return httpx.Request("POST", url, headers=[_HOST], stream=RequestBody(b"{}"))
 
 
-async def _answer(url: str, *, trust_env: bool, tls: ssl.SSLContext | None = None) -> bytes:
-    async with AiohttpTransport(trust_env=trust_env, tls=tls) as transport:
+def _naming(proxy: str) -> ProxyLookup:
+    """An environment that names a proxy."""
+    return lambda _: strip_auth_from_url(URL(proxy))
+
+
+def _naming_none(_: URL) -> tuple[URL, BasicAuth | None]:
+    raise LookupError
+
+
+async def _answer(
+    url: str, environment: ProxyLookup, *, trust_env: bool = True, tls: ssl.SSLContext | None = None
+) -> bytes:
+    async with AiohttpTransport(trust_env=trust_env, tls=tls, proxy_lookup=environment) as transport:
         return await (await send(transport, _post(url))).read_rest()
 
 
-async def test_a_proxy_of_the_environment_is_used_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_of_the_environment_is_used_when_asked_for() -> None:
     """S6: the proxy gets the whole URL and its credentials."""
     async with replaying(answering(b"hello")) as proxy:
-        monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{proxy.port}")
-        assert await _answer("http://provider.invalid:81/v1?a=b", trust_env=True) == b"hello"
+        environment = _naming(f"http://user:secret@127.0.0.1:{proxy.port}")
+        assert await _answer("http://provider.invalid:81/v1?a=b", environment) == b"hello"
     (request,) = proxy.requests
     assert request.path == "http://provider.invalid:81/v1?a=b"
     assert request.headers["host"] == "provider.test"
     assert request.headers["proxy-authorization"] == "Basic dXNlcjpzZWNyZXQ="
 
 
-@pytest.mark.parametrize(("trust_env", "no_proxy"), [(False, ""), (True, "127.0.0.1")])
-async def test_a_proxy_of_the_environment_is_left_alone(
-    monkeypatch: pytest.MonkeyPatch,
-    trust_env: bool,  # noqa: FBT001 - a parameter of the test
-    no_proxy: str,
-) -> None:
+async def test_the_environment_is_asked_unless_another_is_given() -> None:
+    """S6: http_proxy with its credentials and no_proxy are what the environment says."""
+    script = (
+        "import asyncio, httpx\n"
+        "from paceline_server.providers.http_origin import origin_of\n"
+        "for host in ('provider.test', 'own.test'):\n"
+        "    url = httpx.URL(f'http://{host}/v1')\n"
+        "    asked = asyncio.run(origin_of(url, trust_env=True)).connection_request\n"
+        "    print(asked.proxy, asked.proxy_auth and asked.proxy_auth.login)\n"
+    )
+    named = {"http_proxy": "http://user:secret@proxy.test:81", "no_proxy": "own.test"}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, env={**os.environ, **named}, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await child.communicate()
+    assert told.decode().splitlines() == ["http://proxy.test:81 user", "None None"]
+
+
+@pytest.mark.parametrize("trust_env", [True, False])
+async def test_a_proxy_of_the_environment_is_left_alone(trust_env: bool) -> None:  # noqa: FBT001
     """S6: nothing goes through a proxy unless the configuration and the environment agree."""
     async with replaying(answering(b"")) as proxy, replaying(answering(b"hello")) as server:
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
-        monkeypatch.setenv("no_proxy", no_proxy)
-        assert await _answer(server.url, trust_env=trust_env) == b"hello"
+        environment = _naming_none if trust_env else _naming(f"http://127.0.0.1:{proxy.port}")
+        assert await _answer(server.url, environment, trust_env=trust_env) == b"hello"
         assert not proxy.requests
         assert server.requests[0].path == "/v1"
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://[", "http://127.0.0.1:x"])
-async def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+async def test_a_proxy_that_cannot_be_used_is_named(proxy: str) -> None:
     """A3: a proxy at fault is TRANSIENT, and the provider was not reached."""
-    monkeypatch.setenv("http_proxy", proxy)
     with pytest.raises(AttemptFailure) as caught:
-        await _answer("http://provider.invalid", trust_env=True)
+        await _answer("http://provider.invalid", _naming(proxy))
     assert "proxy" in caught.value.message
     assert not caught.value.reached_provider
 
 
-async def test_https_goes_through_a_proxy_in_a_tunnel(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_https_goes_through_a_proxy_in_a_tunnel(tmp_path: Path) -> None:
     """S6: the proxy sees the host and its own credentials, and the provider the request."""
     key, certificate = self_signed("provider.invalid")
     (tmp_path / "pair.pem").write_bytes(key + certificate)
@@ -141,9 +165,10 @@ async def test_https_goes_through_a_proxy_in_a_tunnel(
         await replay.serve(reader, writer)
 
     async with await asyncio.start_server(tunnel, "127.0.0.1", 0) as proxy:
-        monkeypatch.setenv("https_proxy", f"http://u:p@127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+        port = proxy.sockets[0].getsockname()[1]
+        environment = _naming(f"http://u:p@127.0.0.1:{port}")
         trusting = ssl.create_default_context(cadata=certificate.decode())
-        assert await _answer("https://provider.invalid/v1", trust_env=True, tls=trusting) == b"hello"
+        assert await _answer("https://provider.invalid/v1", environment, tls=trusting) == b"hello"
 
     assert heads[0].startswith(b"CONNECT provider.invalid:443 HTTP/1.1\r\n")
     assert b"Proxy-Authorization: Basic dTpw\r\n" in heads[0]
@@ -151,12 +176,11 @@ async def test_https_goes_through_a_proxy_in_a_tunnel(
     assert "proxy-authorization" not in replay.requests[0].headers
 
 
-async def test_a_proxy_that_refuses_a_tunnel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_refuses_a_tunnel_is_named() -> None:
     """A3: a proxy's refusal is not the provider's, and the provider was not reached."""
     async with replaying(answering(b"", status=403)) as proxy:
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
         with pytest.raises(AttemptFailure) as caught:
-            await _answer("https://provider.invalid/v1", trust_env=True)
+            await _answer("https://provider.invalid/v1", _naming(f"http://127.0.0.1:{proxy.port}"))
         assert [request.method for request in proxy.requests] == ["CONNECT"]
     assert caught.value.message == "the proxy cannot be used"
     assert not caught.value.reached_provider

@@ -7,6 +7,7 @@ nowhere else, so that no request can end elsewhere than its head says.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import cached_property
 
 import aiohttp
@@ -14,6 +15,9 @@ import httpx
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.helpers import BasicAuth, get_env_proxy_for_url
 from yarl import URL
+
+ProxyLookup = Callable[[URL], tuple[URL, BasicAuth | None]]
+"""The proxy for a URL, and its credentials; LookupError if there is none, ValueError if it is no URL."""
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
@@ -77,12 +81,15 @@ class Origin:
         return head
 
 
-async def origin_of(url: httpx.URL, *, trust_env: bool) -> Origin:
+async def origin_of(
+    url: httpx.URL, *, trust_env: bool, proxy_lookup: ProxyLookup = get_env_proxy_for_url
+) -> Origin:
     """The origin of a URL.
 
     Args:
         url: Of a request.
         trust_env: Whether to go through the proxy that the environment names for it.
+        proxy_lookup: How the environment is asked for it, in a thread.
 
     Raises:
         httpx.UnsupportedProtocol: The URL is not http or https with a host and a port that can be.
@@ -99,7 +106,7 @@ async def origin_of(url: httpx.URL, *, trust_env: bool) -> Origin:
         return Origin(place, loop=loop)
     try:
         # Credentials may be in a file.
-        proxy, proxy_auth = await asyncio.to_thread(get_env_proxy_for_url, place)
+        proxy, proxy_auth = await asyncio.to_thread(proxy_lookup, place)
     except LookupError:
         return Origin(place, loop=loop)
     except ValueError as error:

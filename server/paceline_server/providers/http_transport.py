@@ -13,12 +13,13 @@ from typing import cast
 import aiohttp
 import httpx
 from aiohttp.connector import Connection
+from aiohttp.helpers import get_env_proxy_for_url
 from aiohttp.streams import StreamReader
 
 from paceline_server.providers.aiohttp_failures import CONNECTION_FAILURES, not_answered, not_connected
 from paceline_server.providers.http import ArrivingBody, ArrivingResponse, RequestBody
 from paceline_server.providers.http_connection import ConnectionPool, HttpConnection
-from paceline_server.providers.http_origin import Origin, origin_of
+from paceline_server.providers.http_origin import Origin, ProxyLookup, origin_of
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds, for name resolution, the connection and TLS together."""
@@ -58,6 +59,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         max_connection_count: int = 0,
         trust_env: bool = False,
         tls: ssl.SSLContext | None = None,
+        proxy_lookup: ProxyLookup = get_env_proxy_for_url,
     ) -> None:
         """Make one; it opens nothing before the first request.
 
@@ -67,6 +69,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             max_connection_count: 0 for no limit.
             trust_env: Whether to use the proxies that the environment names.
             tls: None for the system's certificates.
+            proxy_lookup: How the environment is asked for a proxy.
         """
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_timeout, sock_connect=connect_timeout, sock_read=None
@@ -74,6 +77,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._limit = max_connection_count
         self._trust_env = trust_env
         self._tls = tls
+        self._proxy_lookup = proxy_lookup
         self._pool: ConnectionPool | None = None
         self._origins: dict[tuple[str, bytes], Origin] = {}
         self._closed = False
@@ -114,7 +118,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await self._pool.close()
 
     async def _new_origin(self, url: httpx.URL) -> Origin:
-        origin = await origin_of(url, trust_env=self._trust_env)
+        origin = await origin_of(url, trust_env=self._trust_env, proxy_lookup=self._proxy_lookup)
         return self._origins.setdefault((url.scheme, url.netloc), origin)
 
     async def _connection(self, origin: Origin) -> Connection:
