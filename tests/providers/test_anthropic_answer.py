@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from paceline_server.completion.answer import Ending
 from paceline_server.completion.attempt import FailureClass
@@ -16,7 +12,6 @@ from paceline_server.completion.content import Part, Reasoning, Text, ToolCall
 from paceline_server.completion.deltas import Delta, fold
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.sse import SseDecoder
-from tests.providers.anthropic_reading import message_recordings
 from tests.providers.anthropic_support import (
     START,
     a_reader,
@@ -28,11 +23,8 @@ from tests.providers.anthropic_support import (
     event,
     text_delta,
 )
-from tests.providers.recordings_reader import OWN_RECORDINGS
 
 Outcome = tuple[tuple[Part, ...], Ending | None, str]
-
-_STREAMS = [recording.body for recording in message_recordings(OWN_RECORDINGS) if recording.streamed]
 
 
 def _read(pieces: Sequence[bytes]) -> Outcome:
@@ -240,79 +232,3 @@ def test_a_half_in_a_document_is_mended() -> None:
 def test_an_error_is_found_whatever_its_shape(data: bytes) -> None:
     """A3: an error is looked for before an event is called malformed."""
     assert _read([START, data])[2] == FailureClass.OVERLOADED.name
-
-
-@given(st.sampled_from(_STREAMS), st.data())
-def test_the_outcome_does_not_depend_on_the_cuts(body: bytes, data: st.DataObject) -> None:
-    """A2: what an answer says is decided by its bytes, not by the network."""
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=12)))
-    pieces = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
-    assert _read(pieces) == _read([body])
-
-
-@settings(max_examples=300)
-@given(st.sampled_from(_STREAMS), st.data())
-def test_mutated_answers_never_crash(body: bytes, data: st.DataObject) -> None:
-    """A2: whatever is done to an answer, it is read or it fails with a class; cuts still change nothing."""
-    mutated = bytearray(body)
-    for _ in range(data.draw(st.integers(1, 5))):
-        place = data.draw(st.integers(0, len(mutated) - 1))
-        length = data.draw(st.integers(0, 8))
-        mutated[place : place + length] = data.draw(
-            st.one_of(
-                st.binary(max_size=8), st.sampled_from([b'"', b"{}", b"null", b"\\ud83d", b"-1", b"[", b"5"])
-            )
-        )
-    whole = _read([bytes(mutated)])
-    assert _read([bytes(mutated[:99]), bytes(mutated[99:])]) == whole
-
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-_KINDS = [
-    "message_start",
-    "content_block_start",
-    "content_block_delta",
-    "content_block_stop",
-    "message_delta",
-]
-_TYPES = ["text", "thinking", "tool_use", "text_delta", "input_json_delta", "signature_delta", "new"]
-
-
-def _members(names: Sequence[str]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(st.sampled_from(names), _JSON | st.sampled_from(_TYPES), max_size=5)
-
-
-_INNER = _members(["type", "text", "thinking", "signature", "partial_json", "id", "name", "input", "usage"])
-_EVENT = st.builds(
-    lambda kind, members: {"type": kind, **members},
-    st.sampled_from(_KINDS),
-    st.dictionaries(
-        st.sampled_from(["index", "delta", "content_block", "message", "usage", "error"]),
-        _INNER | _JSON | st.integers(0, 2),
-        max_size=4,
-    ),
-)
-
-
-@settings(max_examples=300)
-@given(st.lists(_EVENT, max_size=6))
-def test_made_up_events_never_crash(events: list[dict[str, Any]]) -> None:
-    """A2: events of any members end in parts or in a classified failure."""
-    _read([f"data: {json.dumps(told)}\n\n".encode() for told in events] + [ending()])
-
-
-@given(st.binary(max_size=200))
-def test_bytes_never_crash(data: bytes) -> None:
-    """A2: an event or a document may be anything at all."""
-    _read([data, b"data: " + data + b"\n\n"])
-    reader = a_reader()
-    try:
-        reader.read_document(data)
-        reader.finish()
-        reader.ending()
-    except AttemptFailure:
-        assert reader.take() == []

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import (
@@ -260,3 +262,38 @@ def test_a_signature_that_this_provider_never_gave_is_refused(part: Part) -> Non
     with pytest.raises(AttemptFailure) as caught:
         _sent(HELLO, Message(Role.ASSISTANT, (part,)))
     assert caught.value.failure_class is FailureClass.INVALID_REQUEST
+
+
+_SIGNED = st.fixed_dictionaries({}, optional={"thoughtSignature": st.sampled_from(["YQ==", "Yg=="])})
+_PARTS = st.lists(
+    st.builds(
+        lambda part, signature: part | signature,
+        st.fixed_dictionaries({"text": st.text(max_size=3)})
+        | st.fixed_dictionaries(
+            {"functionCall": st.fixed_dictionaries({"name": st.just("f"), "args": st.just({"a": [1, "é"]})})}
+        )
+        | st.fixed_dictionaries(
+            {"inlineData": st.just({"mimeType": "image/png", "data": "eA=="})},
+        )
+        | st.fixed_dictionaries({"executableCode": st.just({"language": "PYTHON", "code": "1"})}),
+        _SIGNED,
+    ),
+    max_size=6,
+)
+
+
+@settings(deadline=None)
+@given(_PARTS)
+def test_what_came_goes_back_as_it_came(parts: list[dict[str, Any]]) -> None:
+    """A8: but for texts that join, and those that are empty and bear no signature."""
+    answer = read_whole(chunk(*parts, reason="STOP"))
+    prompt = Prompt((HELLO, Message(Role.ASSISTANT, answer.parts)))
+    sent = json.loads(RequestWriter("acme", GeminiSettings()).body(a_request(prompt)))
+    expected: list[dict[str, Any]] = []
+    for part in parts:
+        unsigned = part.keys() == {"text"}
+        if unsigned and expected and expected[-1].keys() == {"text"}:
+            expected[-1] = {"text": expected[-1]["text"] + part["text"]}
+        elif not unsigned or part["text"]:
+            expected.append(part)
+    assert [part for content in sent["contents"][1:] for part in content["parts"]] == expected

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from paceline_server.completion.answer import ConfidenceSource, FinishReason
 from paceline_server.completion.attempt import FailureClass
@@ -19,16 +17,10 @@ from paceline_server.completion.deltas import Delta, TextDelta, fold
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.usage import Usage
 from paceline_server.providers.base import Answer
-from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.http_transport import AiohttpTransport
 from paceline_server.providers.openai import OpenAIProvider
-from paceline_server.providers.openai_answer import OpenAIReader
-from paceline_server.providers.openai_failures import OPENAI_FAILURES
 from paceline_server.providers.profile import Profile
-from paceline_server.providers.sse import SseDecoder
-from tests.providers.openai_reading import chat_recordings
 from tests.providers.openai_support import KEY, a_request, connected, drained, provider_at, streamed
-from tests.providers.recordings_reader import OWN_RECORDINGS
 from tests.providers.replay import PATIENCE, Exchange, answering, replaying
 
 _DONE = b"data: [DONE]\n\n"
@@ -56,17 +48,6 @@ async def _failed(*events: bytes, **options: Any) -> AttemptFailure:
 async def _completed(document: dict[str, Any]) -> Answer:
     async with connected(answering(json.dumps(document).encode())) as (provider, _):
         return await provider.complete(a_request())
-
-
-def _read(stream: bytes) -> Answer:
-    """The answer that a stream of bytes is, without a network."""
-    reader = OpenAIReader("acme", FailureClassifier(OPENAI_FAILURES))
-    decoder = SseDecoder()
-    for data, name in [*decoder.feed(stream), *decoder.end()]:
-        if reader.read_event(data, name):
-            break
-    reader.finish()
-    return Answer(fold(reader.take()), reader.ending())
 
 
 async def test_the_key_is_sent_and_shown_nowhere() -> None:
@@ -641,32 +622,3 @@ async def test_confidence_is_the_mean_token_probability() -> None:
 async def test_usage_is_what_the_provider_told(told: dict[str, Any], expected: Usage) -> None:
     """K4: counts are the provider's own; a part never exceeds its total."""
     assert (await _streamed(_FINISHED, _event(usage=told), _event(usage=None))).ending.usage == expected
-
-
-_STREAMS = [recording.body for recording in chat_recordings(OWN_RECORDINGS) if recording.streamed]
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.sampled_from(_STREAMS), st.data())
-def test_a_mutated_recording_is_an_answer_or_a_failure(stream: bytes, data: st.DataObject) -> None:
-    """A2: whatever a provider sends, nothing but a failure comes of it."""
-    mutated = bytearray(stream)
-    for _ in range(data.draw(st.integers(1, 8))):
-        place = data.draw(st.integers(0, len(mutated) - 1))
-        mutated[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    try:
-        answer = _read(bytes(mutated))
-    except AttemptFailure:
-        return
-    assert isinstance(answer, Answer)
-
-
-@settings(deadline=None)
-@given(st.binary(max_size=300))
-def test_random_bytes_are_a_failure(noise: bytes) -> None:
-    """A2: noise is neither an answer nor a crash, as an event or as a document."""
-    reader = OpenAIReader("acme", FailureClassifier(OPENAI_FAILURES))
-    with pytest.raises(AttemptFailure):
-        reader.read_document(noise)
-    with pytest.raises(AttemptFailure):
-        _read(b"data: " + noise)

@@ -162,9 +162,8 @@ _decode_chunks = msgspec.json.Decoder(list[Chunk], strict=False).decode
 def decode_usual_events(data: bytes) -> tuple[list[Chunk], bytes]:
     """The chunks of the events that stand whole at the start of `data`, and what is left of it.
 
-    They are decoded in one go, as one list: no JSON has line ends inside its strings, so what stands between
-    two events can be nothing else. If one of them is not as usual (another form, an error, no choices), all
-    are left to be read one by one.
+    They are decoded in one go, as one list. If one of them is not as usual (another form, an error, no
+    choices), all are left to be read one by one.
     """
     end = data.rfind(_LAST_EVENT_END) + 1
     if not end or not data.startswith(_FIRST_EVENT):
@@ -172,6 +171,9 @@ def decode_usual_events(data: bytes) -> tuple[list[Chunk], bytes]:
     try:
         chunks = _decode_chunks(b"[%b]" % data[6:end].replace(_BETWEEN_EVENTS, b"},{"))
     except NOT_A_CHUNK:
+        return [], data
+    # No JSON has line ends inside its strings: where there are no others, each event was one chunk.
+    if data.count(b"\n", 0, end + 2) != 2 * len(chunks) or data.find(b"\r", 0, end) >= 0:
         return [], data
     for chunk in chunks:
         if chunk.choices is None or chunk.error:
