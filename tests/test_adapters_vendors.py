@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from paceline.v1 import completion_pb2, targets_pb2
+from paceline_server.adapters import make_provider
+from paceline_server.configuration import load_checked
 from paceline_server.providers.prices import PriceList, list_version
 from tests.built import JSON_HEADERS, Built, answers, built, sent_body
 from tests.providers.replay import ReplayServer, Script, answering, replaying
@@ -74,6 +76,22 @@ async def test_a_known_model_has_the_price_of_the_list(tmp_path: Path) -> None:
         assert response.total_usage.cost_nano_usd == expected > 0
         (target,) = (await gate.targets.ListTargets(targets_pb2.ListTargetsRequest())).targets
         assert target.price.version == list_version()
+
+
+async def test_a_provider_by_environment_alone_has_prices() -> None:
+    """K4: a vendor's own URL is enough to know what its models cost, and what else is known of them."""
+    environ = {
+        "PACELINE_PROVIDER_OPENAI": "openai+https://api.openai.com/v1",
+        "PACELINE_PROVIDER_OPENAI_KEY": "sk-1",
+    }
+    provider = make_provider("openai", load_checked(None, environ).settings.providers["openai"], 5.0)
+    try:
+        profile = provider.profile("gpt-5-mini")
+        assert profile.price is not None
+        assert (profile.price.version, profile.media is not None) == (list_version(), True)
+        assert profile.reasons_unseen
+    finally:
+        await provider.aclose()
 
 
 async def test_the_configured_price_wins_over_the_list(tmp_path: Path) -> None:

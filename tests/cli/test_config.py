@@ -50,6 +50,13 @@ def test_a_good_file_is_summed_up(paceline: Paceline, tmp_path: Path) -> None:
     ]
 
 
+def test_the_vendor_of_a_known_url_is_told(paceline: Paceline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives a provider by its URL sees whose data it has got."""
+    monkeypatch.setenv("PACELINE_PROVIDER_GROQ", "openai+https://api.groq.com/openai/v1")
+    monkeypatch.setenv("PACELINE_PROVIDER_GROQ_KEY", "gsk-very-secret")
+    assert "provider groq: openai, vendor groq" in paceline("config", "check").out.splitlines()
+
+
 def test_json_masks_secrets(paceline: Paceline, tmp_path: Path) -> None:
     """The whole configuration as data, without what nobody may see."""
     file = tmp_path / "paceline.yaml"

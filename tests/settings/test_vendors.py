@@ -8,6 +8,7 @@ import pytest
 
 from paceline_server.providers.profile import MediaLimits, Profile
 from paceline_server.providers.vendors.known import VENDORS
+from paceline_server.providers.vendors.record import Vendor
 from paceline_server.settings.load import load
 from paceline_server.settings.problem import ConfigurationError
 from paceline_server.settings.providers import HttpSettings, OpenAISettings
@@ -74,9 +75,42 @@ def test_a_format_alone_is_its_own_company(tmp_path: Path) -> None:
 
 def test_a_url_without_a_vendor_is_a_server_of_which_nothing_is_known(tmp_path: Path) -> None:
     """vendor: nothing is assumed of a server for its format's sake, and no key is asked for."""
-    found = provider(tmp_path, "format: openai, base_url: 'https://api.openai.com/v1'")
+    found = provider(tmp_path, "format: openai, base_url: 'http://127.0.0.1:8000/v1'")
     assert (found.vendor, found.key, found.known_vendor) == (None, None, None)
     assert found.profile("o3") == Profile()
+
+
+OWN_URLS = [vendor for vendor in VENDORS.values() if vendor.base_url and vendor.key_variable]
+
+
+@pytest.mark.parametrize("vendor", OWN_URLS, ids=[vendor.name for vendor in OWN_URLS])
+def test_a_vendors_own_url_is_that_vendor(vendor: Vendor) -> None:
+    """vendor: by environment alone, the URL that a vendor is known by brings all that is known of it."""
+    environ = {"PACELINE_PROVIDER_P": f"{vendor.wire_format}+{vendor.base_url}/", vendor.key_variable: "sk-1"}
+    found = load(None, environ).settings.providers["p"]
+    assert isinstance(found, HttpSettings)
+    assert (found.known_vendor, found.base_url) == (vendor, vendor.base_url)
+
+
+def test_what_is_written_wins_over_the_vendor_of_a_url(tmp_path: Path) -> None:
+    """S5: a vendor that only its URL names stands in for no more than what is not written."""
+    text = "format: openai, base_url: 'https://api.mistral.ai/v1', key: {env: MINE}, seed_field: seed"
+    found = provider(tmp_path, text, MINE="sk-2")
+    assert found.key is not None
+    assert found.key.reveal() == "sk-2"
+    assert (found.vendor, found.seed_field, found.max_output_field) == ("mistral", "seed", "max_tokens")
+    other = provider(tmp_path, text.replace("format", "vendor: vllm, format"), MINE="sk-2")
+    assert (other.vendor, other.prefill) == ("vllm", "continue_final_message")
+
+
+@pytest.mark.parametrize("url", ["https://api.openai.com/v1", "https://api.groq.com/v1"])
+def test_a_url_of_another_format_or_path_is_nobodys(tmp_path: Path, url: str) -> None:
+    """vendor: only the format and the whole URL together say who it is."""
+    path = tmp_path / "paceline.yaml"
+    path.write_text(f"providers: {{p: {{format: gemini, base_url: '{url}'}}}}\n")
+    found = load(path, KEYS).settings.providers["p"]
+    assert isinstance(found, HttpSettings)
+    assert found.vendor is None
 
 
 def test_a_key_by_environment_is_the_key_of_a_vendor(tmp_path: Path) -> None:

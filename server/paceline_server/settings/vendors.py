@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paceline_server.providers.vendors.known import COMPANY_OF_FORMAT, VENDORS
+from paceline_server.providers.vendors.known import COMPANY_OF_FORMAT, VENDOR_AT, VENDORS
 from paceline_server.providers.vendors.record import Vendor
 from paceline_server.settings.explain import did_you_mean
 from paceline_server.settings.secret import refusal
@@ -18,7 +18,8 @@ from paceline_server.settings.secret import refusal
 def with_vendor(given: object) -> object:
     """The settings of a provider with those that its vendor brings.
 
-    A provider that names its format alone, without a URL, is the format's own company.
+    A provider that names its format alone, without a URL, is the format's own company; one whose URL is
+    exactly a vendor's own is that vendor.
 
     Raises:
         PydanticCustomError: There is no such vendor, or it does not fit what else is written.
@@ -45,14 +46,20 @@ def with_vendor(given: object) -> object:
 def _vendor(written: Mapping[str, Any]) -> Vendor | None:
     name = written.get("vendor")
     if name is None:
-        wire_format = written.get("format")
-        if not isinstance(wire_format, str) or "base_url" in written:
-            return None
-        name = COMPANY_OF_FORMAT.get(wire_format)
+        name = _unnamed(written.get("format"), written.get("base_url", ""))
         return None if name is None else VENDORS[name]
     if not isinstance(name, str) or name not in VENDORS:
         raise refusal("there is no such vendor", did_you_mean(str(name), VENDORS), below=("vendor",))
     return VENDORS[name]
+
+
+def _unnamed(wire_format: object, base_url: object) -> str | None:
+    """The name of the vendor of a provider that names none."""
+    if not isinstance(wire_format, str) or not isinstance(base_url, str):
+        return None
+    if not base_url:
+        return COMPANY_OF_FORMAT.get(wire_format)
+    return VENDOR_AT.get((wire_format, base_url.rstrip("/")))
 
 
 def _defaults(vendor: Vendor, written: Mapping[str, Any]) -> dict[str, Any]:
