@@ -78,6 +78,12 @@ def _error(message: str = "", **fields: object) -> dict[str, object]:
         (400, _error("x/y is not a valid model ID", code=400), FailureClass.MODEL_NOT_FOUND),
         (400, _error("Unsupported parameter", code="unsupported_parameter"), FailureClass.UNSUPPORTED),
         (400, _error("'x' does not support image input"), FailureClass.UNSUPPORTED),
+        (400, _error('"x:1b" does not support thinking'), FailureClass.UNSUPPORTED),
+        (400, _error('model "x" does not support thinking'), FailureClass.UNSUPPORTED),
+        (400, _error("Unrecognized request argument supplied: reasoning_effort"), FailureClass.UNSUPPORTED),
+        (400, _error("Unrecognized request arguments supplied: seed, user"), FailureClass.UNSUPPORTED),
+        (400, _error("invalid image input"), FailureClass.UNSUPPORTED),
+        (400, _error("image URLs are not currently supported, please use base64"), FailureClass.UNSUPPORTED),
         (400, _error("registry/x does not support tools"), FailureClass.UNSUPPORTED),
         (404, _error("No endpoints found that support image input", code=404), FailureClass.UNSUPPORTED),
         (

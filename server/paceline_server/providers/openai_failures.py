@@ -37,12 +37,13 @@ _MODEL_WORDS = (
     r"|no endpoints found for"
 )
 _FEATURE_WORDS = (
-    r"(?:image|vision|audio|file|video|tool|function|multimodal|system|developer)\w*(?: \w+){0,4}"
-    r" (?:is|are) not supported"
+    r"(?:image|vision|audio|file|video|tool|function|multimodal|system|developer|reasoning|thinking)\w*"
+    r"(?: \w+){0,4} (?:is|are) not (?:currently )?supported"
     r"|(?:does not|doesn't|do not|cannot|not) (?:support|accept|process)\w*(?: \w+){0,3}"
-    r" (?:image|vision|audio|file|video|tool|function|multimodal|json|structured|response_format)"
+    r" (?:image|vision|audio|file|video|tool|function|multimodal|json|structured|response_format"
+    r"|reasoning|thinking)"
     r"|no endpoints found that support|unsupported (?:parameter|value)|unknown parameter"
-    r"|not supported (?:with|by) this model"
+    r"|unrecognized request arguments? supplied|invalid image input|not supported (?:with|by) this model"
 )
 _MODERATION_WORDS = r"moderation|flagged|content (?:policy|management|filter)|violates? (?:our |the )?usage"
 _BUSY_WORDS = r"overloaded|at capacity|capacity exceeded|temporarily unavailable|no (?:healthy )?instances"
