@@ -335,11 +335,42 @@ def test_a_turn_that_began_without_thoughts_goes_on_without(
 
 
 @pytest.mark.parametrize("mode", [ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED])
-def test_a_forced_tool_is_called_without_a_budget(mode: ToolChoiceMode) -> None:
+@pytest.mark.parametrize(
+    ("model", "thinks"),
+    [
+        (_BUDGET_MODEL, False),
+        ("glm-5", False),
+        ("claude-sonnet-4-6", False),
+        ("claude-opus-4-7", False),
+        ("claude-opus-4-8", True),
+        ("claude-sonnet-5", True),
+        ("claude-sonnet-latest", True),
+        (_ALWAYS_MODEL, True),
+    ],
+)
+def test_a_forced_tool_is_called_without_thinking_where_both_are_refused(
+    model: str, mode: ToolChoiceMode, *, thinks: bool
+) -> None:
     """The contract of ReasoningEffort: a target that cannot set its effort ignores it."""
-    sent = _sent_with(_HIGH, tools=(_TOOL,), tool_choice=ToolChoice(mode, "add"))
-    assert "thinking" not in sent
+    sent = _sent_with(_HIGH, model, tools=(_TOOL,), tool_choice=ToolChoice(mode, "add"))
+    assert ("thinking" in sent, "output_config" in sent) == (thinks, thinks)
     assert sent["tool_choice"]["type"] in {"any", "tool"}
+    assert "thinking" in _sent_with(_HIGH, model, tools=(_TOOL,), tool_choice=ToolChoice(ToolChoiceMode.AUTO))
+
+
+@pytest.mark.parametrize("model", [_BUDGET_MODEL, _EFFORT_MODEL, _ALWAYS_MODEL])
+def test_whoever_thinks_is_not_told_how_to_draw_tokens(model: str) -> None:
+    """A8: temperature, top_p and top_k are left out where the API refuses them beside thinking."""
+    drawing = {"temperature": 0.2, "top_p": 0.5, "top_k": 5}
+    config = GenerationConfig(temperature=0.2, top_p=0.5, top_k=5)
+    assert drawing.items() <= _sent_with(config, model).items()
+    told = replace(config, reasoning_effort=ReasoningEffort.HIGH)
+    assert not drawing.keys() & _sent_with(told, model).keys()
+    taken = replace(told, temperature=1.0, top_p=0.95)
+    assert {"temperature": 1.0, "top_p": 0.95}.items() <= _sent_with(taken, model).items()
+    assert (
+        drawing.items() <= _sent_with(replace(config, reasoning_effort=ReasoningEffort.NONE), model).items()
+    )
 
 
 def test_cache_marks_stand_at_the_ends() -> None:

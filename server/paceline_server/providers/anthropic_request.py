@@ -2,9 +2,10 @@
 
 What the format cannot say is UNSUPPORTED, so that another target may be asked; a JSON object of any
 shape is such a thing, because the API enforces whole schemas only. Nothing is dropped in silence but
-settings that the format does not know (seed, penalties), an effort that the model cannot set (see
-`anthropic_thinking`), a choice among no tools, the name and the laxness of a schema, and what
-`anthropic_messages` says. What the caller's options set replaces what stands here, member by member.
+settings that the format does not know (seed, penalties, and beside thinking how tokens are drawn), an effort
+that the model cannot set (see `anthropic_thinking`), a choice among no tools, the name and the laxness of a
+schema, and what `anthropic_messages` says. What the caller's options set replaces what stands here, member
+by member.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ from paceline_server.completion.prompt import (
 from paceline_server.completion.usage import estimate_token_count
 from paceline_server.providers.anthropic_messages import plain, wire_messages, wire_system
 from paceline_server.providers.anthropic_settings import AnthropicSettings, ThinkingControl
-from paceline_server.providers.anthropic_thinking import hides_thoughts, thinking_control, thinking_members
+from paceline_server.providers.anthropic_thinking import (
+    hides_thoughts,
+    thinking_control,
+    thinking_members,
+    thinks_before_forced_tools,
+)
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.http_provider import KEPT_MODEL_COUNT
 from paceline_server.providers.profile import Profile
@@ -43,6 +49,10 @@ _LEAST_ANSWER = 1024
 """Tokens that an answer may have in any case, for what a prompt takes is only an estimate."""
 
 _NO_PARAMETERS = {"type": "object"}
+_UNTOLD = {"type": "disabled"}
+_LEAST_TOP_P = 0.95
+"""A model that thinks takes no smaller one."""
+
 _TOOL_CHOICES = {
     ToolChoiceMode.AUTO: "auto",
     ToolChoiceMode.NONE: "none",
@@ -58,6 +68,7 @@ class _Habits(NamedTuple):
     context: int | None
     thinking: ThinkingControl
     hides_thoughts: bool
+    thinks_before_forced_tools: bool
 
     def max_tokens_beside(self, prompt: Prompt) -> int:
         """The most tokens of an answer of which nobody has said how long it may be.
@@ -100,6 +111,7 @@ class RequestWriter:
             profile.context_token_count,
             self._settings.thinking_control or thinking_control(model),
             hides_thoughts(model),
+            thinks_before_forced_tools(model),
         )
 
     def _fields(self, habits: _Habits, prompt: Prompt) -> dict[str, Any]:
@@ -110,7 +122,14 @@ class RequestWriter:
         tools = [_tool(tool) for tool in prompt.tools]
         fields: dict[str, Any] = {"max_tokens": max_tokens}
         fields.update(
-            thinking_members(habits.thinking, prompt, messages, max_tokens, hidden=habits.hides_thoughts)
+            thinking_members(
+                habits.thinking,
+                prompt,
+                messages,
+                max_tokens,
+                hidden=habits.hides_thoughts,
+                before_forced=habits.thinks_before_forced_tools,
+            )
         )
         if config.cache_prompt:
             _mark(tools, system, messages[-1]["content"])
@@ -124,6 +143,8 @@ class RequestWriter:
         if prompt.response_format is not None:
             _add_format(fields, prompt.response_format)
         _add_config(fields, config)
+        if fields.get("thinking", _UNTOLD) != _UNTOLD:
+            _drop_sampling(fields)
         fields.update(provider_options(prompt, self._provider))
         return fields
 
@@ -136,6 +157,15 @@ def _add_config(fields: dict[str, Any], config: GenerationConfig) -> None:
         "stop_sequences": list(config.stop_sequences) or None,
     }
     fields.update((name, value) for name, value in values.items() if value is not None)
+
+
+def _drop_sampling(fields: dict[str, Any]) -> None:
+    # The API refuses a request to think that also says how tokens are drawn.
+    fields.pop("top_k", None)
+    if fields.get("temperature") != 1:
+        fields.pop("temperature", None)
+    if fields.get("top_p", 1) < _LEAST_TOP_P:
+        del fields["top_p"]
 
 
 def _add_format(fields: dict[str, Any], wanted: ResponseFormat) -> None:

@@ -1,10 +1,10 @@
 """Translating how much a model should think into what that model of the Anthropic format understands.
 
-Claude 4.6 and later take an effort, earlier ones since 3.7 a budget of tokens. Where a budget cannot be
-given (the answer may be too short for it, the API refuses it beside a forced tool, before a prefilled
-answer, or within a turn whose thoughts are not at hand), the setting is left out, as the contract says
-of targets that cannot set their effort. Models since 4.7 leave the text of their thoughts out, unless they
-are asked for it, so whoever asks for an effort asks for the text too.
+Claude 4.6 and later take an effort, earlier ones since 3.7 a budget of tokens. Where a model may not be
+told to think (up to 4.7 beside a forced tool; with a budget also where the answer may be too short for it,
+before a prefilled answer, and within a turn whose thoughts are not at hand), the setting is left out, as the
+contract says of targets that cannot set their effort. Models since 4.7 leave the text of their thoughts out,
+unless they are asked for it, so whoever asks for an effort asks for the text too.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _ALWAYS = re.compile(r"claude-(?:fable|mythos)", re.IGNORECASE)
 _FIRST_WITH_BUDGET = (3, 7)
 _FIRST_WITH_EFFORT = (4, 6)
 _FIRST_WITH_HIDDEN_THOUGHT = (4, 7)
+_FIRST_WITH_FORCED_TOOLS = (4, 8)
 _FIRST_THAT_ALWAYS_THINK: Mapping[str, tuple[int, int]] = {"opus": (5, 5), "sonnet": (5, 5)}
 _FORCED = frozenset({ToolChoiceMode.REQUIRED, ToolChoiceMode.NAMED})
 
@@ -74,6 +75,14 @@ def hides_thoughts(model: str) -> bool:
     return "claude" in model.lower() if found is None else _version(found) >= _FIRST_WITH_HIDDEN_THOUGHT
 
 
+def thinks_before_forced_tools(model: str) -> bool:
+    """Whether `model` may be told to think and to use a tool at once; those before 4.8 refuse it."""
+    if _ALWAYS.search(model):
+        return True
+    found = _NAME.search(model)
+    return "claude" in model.lower() if found is None else _version(found) >= _FIRST_WITH_FORCED_TOOLS
+
+
 def thinking_members(
     control: ThinkingControl,
     prompt: Prompt,
@@ -81,6 +90,7 @@ def thinking_members(
     max_tokens: int,
     *,
     hidden: bool,
+    before_forced: bool,
 ) -> dict[str, Any]:
     """The members `thinking` and `output_config` that say the effort that `prompt` asks for.
 
@@ -90,6 +100,7 @@ def thinking_members(
         messages: Those of the prompt, as lists of blocks; the roles alternate.
         max_tokens: As it is sent.
         hidden: The model leaves the text of its thoughts out unless it is asked for it.
+        before_forced: It may think before it calls a tool that it must call.
     """
     effort = prompt.config.reasoning_effort
     if effort is None or control is ThinkingControl.NONE:
@@ -100,9 +111,11 @@ def thinking_members(
         return {**asked, "output_config": {"effort": _EFFORTS[effort]}}
     if effort is ReasoningEffort.NONE:
         return {"thinking": {"type": "disabled"}}
+    if _is_forced(prompt) and not before_forced:
+        return {}
     if control is ThinkingControl.EFFORT:
         return {"thinking": thinking, "output_config": {"effort": _EFFORTS[effort]}}
-    if max_tokens <= MIN_BUDGET or not _may_have_budget(prompt, messages):
+    if max_tokens <= MIN_BUDGET or not _may_have_budget(messages):
         return {}
     budget = min(max(int(max_tokens * _SHARES[effort]), MIN_BUDGET), _MAX_BUDGET)
     return {"thinking": {"type": "enabled", "budget_tokens": budget}}
@@ -112,9 +125,11 @@ def _version(found: re.Match[str]) -> tuple[int, int]:
     return int(found["major"]), int(found["minor"] or 0)
 
 
-def _may_have_budget(prompt: Prompt, messages: Sequence[Mapping[str, Any]]) -> bool:
-    if prompt.tool_choice is not None and prompt.tool_choice.mode in _FORCED:
-        return False
+def _is_forced(prompt: Prompt) -> bool:
+    return prompt.tool_choice is not None and prompt.tool_choice.mode in _FORCED
+
+
+def _may_have_budget(messages: Sequence[Mapping[str, Any]]) -> bool:
     if messages[-1]["role"] == "assistant":
         return False
     # A turn goes on with the results of its calls, and must have begun with a thought.
