@@ -127,8 +127,8 @@ async def _world(source: str, folder: Path) -> AsyncIterator[tuple[Built, Mappin
     async with AsyncExitStack() as stack:
         for name, place in places.items():
             place.server = await stack.enter_async_context(replaying(place))
-            base = place.server.url if place.wire == "openai" else place.server.url.removesuffix("/v1")
-            lines.append(f"  {name}: {{format: {place.wire}, base_url: '{base}'}}")
+            base_url = WIRES[place.wire].base_url(place.server)
+            lines.append(f"  {name}: {{format: {place.wire}, base_url: '{base_url}'}}")
         gate = await stack.enter_async_context(built(folder, "\n".join(lines) + "\n"))
         yield gate, places
 

@@ -26,6 +26,9 @@ failures in a row bench); where the fault is one of time, the clocks were set to
 
 A first-content or attempt clock never ends the last target that is left, so a silent provider that is
 alone has the caller's whole deadline; nobody is penalised for that.
+
+The faults bear the names that they have in the OpenAI format. Gemini says two of them otherwise: "401, key
+refused" is its 400 with `API_KEY_INVALID`, and "400, content policy" is a 200 with `promptFeedback`.
 """
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from tests.faults.wires import Refusal, Wire
 from tests.providers.replay import Exchange, Script
@@ -17,7 +17,7 @@ JSON = {"content-type": "application/json"}
 BEAT = 0.02
 """Seconds between keep-alives."""
 
-LATE = 0.6
+LATE = 0.4
 """Seconds that a slow answer takes: longer than the clock that the matrix sets, shorter than its deadline."""
 
 Act = Callable[[Exchange, Wire, bool], Awaitable[None]]
@@ -29,7 +29,8 @@ class Expected:
 
     Attributes:
         answered: Whether the caller gets a whole answer.
-        reason: The reason of the caller's status, if not answered.
+        code: The caller's status, if not answered.
+        reason: The reason in it.
         attempts: How each attempt of the first call ended.
         upstream_calls: How many requests reached the provider's socket in the first call.
         benched_after: After how many calls the target is benched; 0 if it is not.
@@ -37,6 +38,7 @@ class Expected:
         discarded: With another target: something was delivered and is retracted.
     """
 
+    code: str = "UNAVAILABLE"
     reason: str = "ALL_ATTEMPTS_FAILED"
     attempts: tuple[str, ...] = ()
     upstream_calls: int = 1
@@ -196,21 +198,11 @@ async def _refuse(exchange: Exchange, refusal: Refusal) -> None:
     await exchange.end()
 
 
-@dataclass(frozen=True)
-class _Twice:
-    """An attempt and its retry, which end alike."""
-
-    failure_class: str
-    attempts: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "attempts", (f"FAILED {self.failure_class}",) * 2)
-
-
 def _retried(failure_class: str, *, discarded: bool = False) -> Expected:
     """Tried twice, then the next target; a stream that broke after content restarts on the next at once."""
-    attempts = _Twice(failure_class).attempts
+    attempts = (f"FAILED {failure_class}",) * 2
     return Expected(
+        code="ABORTED" if discarded else "UNAVAILABLE",
         reason="STREAM_BROKEN" if discarded else "ALL_ATTEMPTS_FAILED",
         attempts=attempts,
         upstream_calls=2,
@@ -220,6 +212,7 @@ def _retried(failure_class: str, *, discarded: bool = False) -> Expected:
 
 
 _SILENT = Expected(
+    code="DEADLINE_EXCEEDED",
     reason="DEADLINE_EXCEEDED",
     attempts=("CANCELLED",),
     benched_after=0,
@@ -227,9 +220,10 @@ _SILENT = Expected(
 )
 
 
-def _misfit(failure_class: str, reason: str) -> Expected:
+def _misfit(failure_class: str, code: str) -> Expected:
     return Expected(
-        reason=reason,
+        code=code,
+        reason=failure_class,
         attempts=(f"FAILED {failure_class}",),
         benched_after=0,
         other_attempts=(f"FAILED {failure_class}", "SUCCEEDED"),
@@ -237,7 +231,6 @@ def _misfit(failure_class: str, reason: str) -> Expected:
 
 
 _LIMITED = ("FAILED RATE_LIMITED",)
-_CONTEXT = _misfit("CONTEXT_TOO_LONG", "CONTEXT_TOO_LONG")
 
 FAULTS: tuple[Fault, ...] = (
     Fault("connection refused", None, replace(_retried("TRANSIENT"), upstream_calls=0)),
@@ -260,6 +253,7 @@ FAULTS: tuple[Fault, ...] = (
         "stall mid-answer",
         _stall,
         Expected(
+            code="ABORTED",
             reason="STREAM_BROKEN",
             attempts=("TIMED_OUT TIMEOUT",),
             discarded=True,
@@ -313,22 +307,24 @@ FAULTS: tuple[Fault, ...] = (
         once=True,
     ),
     Fault("503 for ever", _refused_with("overloaded"), _retried("OVERLOADED")),
-    Fault("400, context too long", _refused_with("context"), _CONTEXT),
+    Fault("400, context too long", _refused_with("context"), _misfit("CONTEXT_TOO_LONG", "INVALID_ARGUMENT")),
     Fault(
         "400, content policy",
         _block,
         Expected(
+            code="INVALID_ARGUMENT",
             reason="PROVIDER_REJECTED_REQUEST",
             attempts=("FAILED CONTENT_FILTERED",),
             benched_after=0,
             other_attempts=("FAILED CONTENT_FILTERED",),
         ),
     ),
-    Fault("404, unknown model", _refused_with("model"), _misfit("MODEL_NOT_FOUND", "MODEL_NOT_FOUND")),
+    Fault("404, unknown model", _refused_with("model"), _misfit("MODEL_NOT_FOUND", "NOT_FOUND")),
     Fault(
         "401, key refused",
         _refused_with("key"),
         Expected(
+            code="FAILED_PRECONDITION",
             reason="PROVIDER_MISCONFIGURED",
             attempts=("FAILED AUTHENTICATION",),
             benched_after=1,

@@ -16,13 +16,13 @@ from paceline.v1 import chain_pb2, completion_pb2, targets_pb2
 from tests.built import Built, built
 from tests.faults.faults import Fault, answer
 from tests.faults.wires import ANSWER, Wire
-from tests.providers.replay import Exchange, ReplayServer, replaying
+from tests.providers.replay import Exchange, ReplayServer, answering, replaying
 from tests.rpc.gateway import Failure, ask, failure_of, texts
 
 CLOCK = 0.25
 """Seconds: what the clocks are set to where the fault is one of time; elsewhere they have their defaults."""
 
-DEADLINE = 1.0
+DEADLINE = 0.7
 """Seconds that a call may take where the fault is one of time; the gateway's own, so that it tells all."""
 
 PATIENCE = 30.0
@@ -76,20 +76,20 @@ class Row:
 async def played(fault: Fault, wire: Wire, *, streaming: bool, folder: Path) -> Row:
     """Play `fault` in one format."""
     async with (
-        _provider(fault, wire, streaming=streaming) as (url, server),
+        _provider(fault, wire, streaming=streaming) as server,
         _answering(wire) as other,
-        built(folder, _configuration(fault, wire, url, other.url)) as gate,
+        built(folder, _configuration(fault, wire, server, other)) as gate,
     ):
         alone = await _called(gate, fault, "first/m", streaming=streaming)
-        upstream_calls = 0 if server is None else len(server.requests)
+        upstream_calls = len(server.requests)
         benches = [await _bench(gate)]
         if not benches[0]:
             await _called(gate, fault, "first/m", streaming=streaming)
             benches.append(await _bench(gate))
     async with (
-        _provider(fault, wire, streaming=streaming) as (url, _),
+        _provider(fault, wire, streaming=streaming) as server,
         _answering(wire) as other,
-        built(folder, _configuration(fault, wire, url, other.url)) as gate,
+        built(folder, _configuration(fault, wire, server, other)) as gate,
     ):
         with_other = await _called(gate, fault, "first/m,second/m", streaming=streaming)
     return Row(
@@ -102,16 +102,14 @@ async def played(fault: Fault, wire: Wire, *, streaming: bool, folder: Path) -> 
 
 
 @asynccontextmanager
-async def _provider(
-    fault: Fault, wire: Wire, *, streaming: bool
-) -> AsyncIterator[tuple[str, ReplayServer | None]]:
+async def _provider(fault: Fault, wire: Wire, *, streaming: bool) -> AsyncIterator[ReplayServer]:
     if fault.act is not None:
         async with replaying(fault.script(wire, streaming=streaming)) as server:
-            yield server.url, server
+            yield server
         return
     with socket.socket() as taken:  # bound and never listening: whoever connects is refused
         taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1", None
+        yield ReplayServer(answering(b""), taken.getsockname()[1])
 
 
 @asynccontextmanager
@@ -124,18 +122,13 @@ async def _answering(wire: Wire) -> AsyncIterator[ReplayServer]:
         yield server
 
 
-def _configuration(fault: Fault, wire: Wire, first: str, second: str) -> str:
+def _configuration(fault: Fault, wire: Wire, first: ReplayServer, second: ReplayServer) -> str:
     return CONFIGURATION % {
         "format": wire.name,
-        "first": _base(wire, first),
-        "second": _base(wire, second),
+        "first": wire.base_url(first),
+        "second": wire.base_url(second),
         "deadline": DEADLINE if fault.waits else PATIENCE,
     }
-
-
-def _base(wire: Wire, url: str) -> str:
-    """What precedes the format's own path."""
-    return url if wire.name == "openai" else url.removesuffix("/v1")
 
 
 async def _called(gate: Built, fault: Fault, model: str, *, streaming: bool) -> Outcome:

@@ -15,12 +15,11 @@ from google.rpc import error_details_pb2
 
 from paceline.v1 import chain_pb2, completion_pb2, targets_pb2
 from tests.built import JSON_HEADERS, Built, built
-from tests.faults.wires import ANSWER, WIRES, Wire
+from tests.faults.wires import ANSWER, FORMATS, Wire
 from tests.providers.pictures import PDF, claimed_png, photograph, stored
 from tests.providers.replay import ReplayServer, answering, replaying
 from tests.rpc.gateway import ask, failure, read_stream, texts
 
-FORMATS = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
 DAMAGED = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 UNTAKEN = (grpc.StatusCode.FAILED_PRECONDITION, "UNSUPPORTED_FEATURE")
 WHERE = "messages[0].parts[1]"
@@ -67,8 +66,8 @@ async def _gateway(wire: Wire, folder: Path) -> AsyncIterator[tuple[Built, Repla
     """A gateway with one target, `p/m`, which would answer."""
     media = "{types: [image/jpeg, image/png, application/pdf], max_image_edge: 500}"
     async with replaying(answering(wire.document, headers=JSON_HEADERS)) as server:
-        base = server.url if wire.name == "openai" else server.url.removesuffix("/v1")
-        facts = f"format: {wire.name}, base_url: '{base}', targets: {{m: {{media: {media}}}}}"
+        base_url = wire.base_url(server)
+        facts = f"format: {wire.name}, base_url: '{base_url}', targets: {{m: {{media: {media}}}}}"
         async with built(folder, f"log: {{level: error}}\nproviders: {{p: {{{facts}}}}}\n") as gate:
             yield gate, server
 

@@ -14,11 +14,10 @@ import pytest
 from paceline.v1 import chain_pb2, completion_pb2
 from tests.built import Built, built
 from tests.faults.faults import JSON, SSE
-from tests.faults.wires import ANSWER, TEXTS, WIRES, Refusal, Wire
+from tests.faults.wires import ANSWER, FORMATS, TEXTS, WIRES, Refusal, Wire
 from tests.providers.replay import Exchange, ReplayServer, replaying
 from tests.rpc.gateway import Failure, ask, read_stream
 
-FORMATS = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
 SO_FAR = "".join(TEXTS[:2]).rstrip()
 
 _PREFILL_WORDS = {
@@ -122,10 +121,9 @@ async def _gateway(places: Sequence[Place], folder: Path) -> AsyncIterator[tuple
         for number, place in enumerate(places):
             server = await stack.enter_async_context(replaying(place))
             servers.append(server)
-            base = server.url if place.wire.name == "openai" else server.url.removesuffix("/v1")
-            facts = (
-                f"format: {place.wire.name}, base_url: '{base}', targets: {{m: {{accepts_prefill: true}}}}"
-            )
+            base_url = place.wire.base_url(server)
+            targets = "{m: {accepts_prefill: true}}"
+            facts = f"format: {place.wire.name}, base_url: '{base_url}', targets: {targets}"
             lines.append(f"  p{number}: {{{facts}}}")
         yield await stack.enter_async_context(built(folder, "\n".join(lines) + "\n")), servers
 

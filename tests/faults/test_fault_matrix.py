@@ -10,7 +10,7 @@ import pytest
 from tests.faults.document import page
 from tests.faults.faults import FAULTS, Expected, Fault
 from tests.faults.matrix import Outcome, Row, played
-from tests.faults.wires import ANSWER, WIRES, Wire
+from tests.faults.wires import ANSWER, FORMATS, WIRES, Wire
 
 MODES = {"streaming": True, "unary": False}
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -27,7 +27,7 @@ async def _row(fault: Fault, wire: Wire, mode: str, folder: Path) -> Row:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
+@FORMATS
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
 async def test_a_fault_has_the_same_end_in_every_format(
     fault: Fault, wire: Wire, mode: str, tmp_path: Path
@@ -56,7 +56,7 @@ async def test_the_page_says_what_was_seen(tmp_path: Path) -> None:
 
 def _check_alone(row: Row, expected: Expected) -> None:
     assert row.alone.attempts == expected.attempts
-    assert row.alone.reason == ("" if expected.answered else expected.reason)
+    assert (row.alone.code, row.alone.reason) == _status(expected, answered=expected.answered)
     assert row.alone.text == ANSWER or not expected.answered
     assert row.upstream_calls == expected.upstream_calls
     assert (row.benched_after, row.by_provider) == (expected.benched_after, expected.by_provider)
@@ -65,6 +65,10 @@ def _check_alone(row: Row, expected: Expected) -> None:
 def _check_with_other(outcome: Outcome, expected: Expected) -> None:
     assert outcome.attempts == expected.other_attempts
     answered = outcome.attempts[-1] == "SUCCEEDED"
-    assert outcome.code == "OK" if answered else outcome.reason == expected.reason
+    assert (outcome.code, outcome.reason) == _status(expected, answered=answered)
     assert outcome.text == ANSWER or not answered
     assert outcome.discarded == expected.discarded
+
+
+def _status(expected: Expected, *, answered: bool) -> tuple[str, str]:
+    return ("OK", "") if answered else (expected.code, expected.reason)

@@ -21,23 +21,20 @@ from tests.faults.oddities import (
     numbers_as_strings,
     stream,
 )
-from tests.faults.wires import ANSWER, WIRES, Wire
+from tests.faults.wires import ANSWER, FORMATS, Wire
 from tests.providers.replay import Exchange, ReplayServer, Script, replaying
 from tests.rpc.gateway import Failure, ask, failure, read_stream, texts
-
-FORMATS = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
 
 
 @asynccontextmanager
 async def asked(wire: Wire, script: Script, folder: Path) -> AsyncIterator[tuple[Built, ReplayServer]]:
     """A gateway with one provider of a format, which makes one attempt a call."""
     async with replaying(script) as server:
-        base = server.url if wire.name == "openai" else server.url.removesuffix("/v1")
         configuration = (
             "log: {level: error}\n"
             "attempts: {transient_retry_count: 0}\n"
             "health: {failure_threshold: 1000}\n"
-            f'providers: {{first: {{format: {wire.name}, base_url: "{base}"}}}}\n'
+            f'providers: {{first: {{format: {wire.name}, base_url: "{wire.base_url(server)}"}}}}\n'
         )
         async with built(folder, configuration) as gate:
             yield gate, server

@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from tests.providers.replay import ReplayServer
+
 TEXTS = ("Riders ", "take turns ", "at the front.")
 ANSWER = "".join(TEXTS)
 
@@ -48,6 +52,10 @@ class Wire:
     error_document: bytes
     blocked: Refusal
     refusals: Mapping[str, Refusal]
+
+    def base_url(self, server: ReplayServer) -> str:
+        """What precedes the format's own path in a URL of `server`."""
+        return server.url if self.name == "openai" else server.url.removesuffix("/v1")
 
 
 def _json(value: Any) -> bytes:
@@ -229,3 +237,6 @@ def _gemini() -> Wire:
 
 
 WIRES: Mapping[str, Wire] = {wire.name: wire for wire in (_openai(), _anthropic(), _gemini())}
+
+FORMATS = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
+"""A test is of each format."""
