@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, Strict, model_validator
 from paceline_server.providers.profile import NOTHING_KNOWN, Profile
 from paceline_server.providers.vendors.known import VENDORS
 from paceline_server.providers.vendors.record import Vendor
+from paceline_server.settings.base_urls import ChatUrl, MessagesUrl, ModelsUrl, without_version
 from paceline_server.settings.headers import Headers
 from paceline_server.settings.secret import HOW_TO_GIVE, Secret, refusal
 from paceline_server.settings.section import Section
@@ -112,7 +113,7 @@ class OpenAISettings(HttpSettings):
     """A provider that speaks the OpenAI chat completions format."""
 
     format: Literal["openai"] = Field(description="The wire format.")
-    base_url: Url = Field(
+    base_url: ChatUrl = Field(
         default="https://api.openai.com/v1", description="What precedes `/chat/completions`; a query is kept."
     )
     key_header: HeaderName = Field(default="authorization", description=_KEY_HEADER)
@@ -154,7 +155,9 @@ class AnthropicSettings(HttpSettings):
     """A provider that speaks the Anthropic Messages format."""
 
     format: Literal["anthropic"] = Field(description="The wire format.")
-    base_url: Url = Field(default="https://api.anthropic.com", description="What precedes `/v1/messages`.")
+    base_url: MessagesUrl = Field(
+        default="https://api.anthropic.com", description="What precedes `/v1/messages`."
+    )
     key_header: HeaderName = Field(default="x-api-key", description=_KEY_HEADER)
     version: Text = Field(default="2023-06-01", description="The header `anthropic-version`.")
     beta: tuple[Text, ...] = Field(
@@ -175,7 +178,7 @@ class GeminiSettings(HttpSettings):
     """A provider that speaks the Gemini generateContent format."""
 
     format: Literal["gemini"] = Field(description="The wire format.")
-    base_url: Url = Field(
+    base_url: ModelsUrl = Field(
         default="https://generativelanguage.googleapis.com",
         description="What precedes `/v1beta/models/...`; the key goes into `x-goog-api-key`.",
     )
@@ -189,6 +192,11 @@ class GeminiSettings(HttpSettings):
     asks_logprobs: Flag = Field(
         default=False, description="Ask for token probabilities, from which the confidence is taken."
     )
+
+    @model_validator(mode="after")
+    def _has_one_version(self) -> Self:
+        without_version(self.base_url, self.api_version)
+        return self
 
 
 class SimulatedSettings(Section):

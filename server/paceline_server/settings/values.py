@@ -24,6 +24,7 @@ _BYTES_PER_UNIT = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9]+)?\]")
+_WITHOUT_SCHEME = re.compile(r"(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:\d{1,5})?(/[^\s]*)?")
 _MEDIA_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,100}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 CREDENTIAL_WORDS = ("authorization", "key", "token", "secret", "cookie", "password", "signature", "sig=")
@@ -122,6 +123,8 @@ def _url(given: str) -> str:
         parameters = url.query.lower().split("&")
         if url.username is not None or any(word in text for word in CREDENTIAL_WORDS for text in parameters):
             raise refusal("the URL holds credentials", "give them as key or headers, by reference")
+    if not usable and _WITHOUT_SCHEME.fullmatch(given):
+        raise refusal("the URL has no scheme", "write https:// before it, or http:// where there is no TLS")
     if not usable or not given.isascii() or not given.isprintable() or " " in given or "#" in given:
         raise refusal("this is not a usable URL", f"write {URL.expected}")
     return given.rstrip("/")
