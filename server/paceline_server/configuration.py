@@ -1,11 +1,13 @@
 """The configuration as a gateway uses it: loaded, its names judged, and made a catalog of them.
 
-A part of the composition root: the settings know no grammar of names, and the catalog no settings.
+A part of the composition root: the settings know no grammar of names and no installation, and the catalog
+no settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from paceline_server.adapters import model_names
@@ -18,15 +20,41 @@ from paceline_server.settings.providers import ProviderSettings
 from paceline_server.settings.schema import ModelSettings, Settings
 
 
+def is_installed(package: str) -> bool:
+    """Whether a package of this name can be imported; it is not."""
+    return find_spec(package) is not None
+
+
 def load_checked(
-    config: Path | None, environ: Mapping[str, str], options: Mapping[str, str] = NO_OPTIONS
+    config: Path | None,
+    environ: Mapping[str, str],
+    options: Mapping[str, str] = NO_OPTIONS,
+    *,
+    installed: Callable[[str], bool] = is_installed,
 ) -> Loaded:
-    """Load the configuration and judge its names too; `options` are those of the command line.
+    """Load the configuration and judge its names too.
+
+    Args:
+        options: Those of the command line.
+        installed: Says whether there is a package that only some configurations need.
 
     Raises:
         ConfigurationError: With everything that is wrong.
     """
-    return load(config, environ, options=options, check=_check_names)
+
+    def check(names: Names) -> Iterable[Finding]:
+        yield from _check_names(names)
+        if names.listener == "native" and not installed(_NATIVE_PACKAGE):
+            yield Finding(("server", "listener"), "the package pygrpc-native is not installed", _GET_NATIVE)
+
+    return load(config, environ, options=options, check=check)
+
+
+_NATIVE_PACKAGE = "pygrpc_native"
+_GET_NATIVE = (
+    "write listener: grpcio, or install it: make install brings it, as does pip install '.[native]' in a "
+    "clone, and an image is built with --build-arg RUNTIME_LOCK=requirements-native.lock"
+)
 
 
 def catalog_of(settings: Settings) -> Catalog:

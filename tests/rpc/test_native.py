@@ -58,8 +58,8 @@ async def test_without_its_package_the_extra_is_named() -> None:
     )
     _, told = await process.communicate()
     assert process.returncode == 2
-    assert told.decode().startswith("error: server.listener is native, and its package")
-    assert "paceline[native]" in told.decode()
+    assert told.decode().startswith("PACELINE__SERVER__LISTENER: server.listener: the package pygrpc-native")
+    assert "pip install '.[native]'" in told.decode()
 
 
 @pytest.mark.parametrize(

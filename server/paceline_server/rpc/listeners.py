@@ -80,7 +80,7 @@ def make_listener(options: ServerOptions) -> Listener:
             raise
         raise ListenerNotInstalledError(
             "server.listener is native, and its package pygrpc-native is not installed; "
-            "install the extra with pip install 'paceline[native]', or write listener: grpcio"
+            "install the extra with pip install '.[native]' in a clone, or write listener: grpcio"
         ) from None
     return NativeListener(options)
 

@@ -38,11 +38,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What of a configuration names models and providers, known even where other settings are wrong."""
+    """What of a configuration names models, providers and the listener, known even where others are wrong."""
 
     providers: frozenset[str]
     models: Mapping[str, ModelSettings]
     default_model: str
+    listener: str
 
 
 Check = Callable[[Names], Iterable[Finding]]
@@ -65,7 +66,7 @@ def load(
     Args:
         path: The YAML file; None for the defaults, which are a simulated provider and a model of it.
         options: Settings by name that the command line gives as `--name`; they outrank all other sources.
-        check: Judges the specs of names, whose grammar is not known here.
+        check: Judges the names, whose meaning is not known here.
 
     Raises:
         ConfigurationError: With all that is wrong, each with its place and a remedy.
@@ -120,10 +121,12 @@ def _validated(document: Document, surroundings: Surroundings) -> tuple[Settings
 def _names(data: Mapping[str, Any]) -> Names:
     """The names of the configuration, as far as they can be read: one mistake must not hide the others."""
     default = data.get("default_model")
+    listener = _mapping(data.get("server")).get("listener")
     return Names(
         frozenset(_mapping(data.get("providers"))),
         {name: _model(given) for name, given in _mapping(data.get("models")).items()},
         default if isinstance(default, str) else "",
+        listener if isinstance(listener, str) else "",
     )
 
 
