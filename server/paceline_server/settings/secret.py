@@ -124,7 +124,7 @@ def _from_file(path: str, folder: Path) -> str:
 def _secret(text: str, source: str) -> Secret:
     value = text.removesuffix("\n").removesuffix("\r")
     if not value.strip():
-        raise refusal(f"{source} is empty", "put the secret into it, or leave the setting out")
+        raise refusal(f"{source} is empty", "put the secret into it, or name another place")
     # It goes into an HTTP header: another line would be another header.
     if not value.isascii() or not value.isprintable():
         raise refusal(f"{source} holds more than one line of plain characters", "put only the secret into it")
