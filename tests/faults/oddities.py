@@ -74,3 +74,19 @@ EMPTY_ANSWERS: Mapping[str, bytes] = {
     "gemini": b'{"candidates":[]}',
 }
 """Whole answers without an answer."""
+
+
+def _fragment(number: int, function: Mapping[str, str]) -> bytes:
+    call = {"index": 0, "id": f"id-{number}", "type": "function", "function": function}
+    choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}
+    return b"data: " + json.dumps({"model": "m-1", "choices": [choice]}).encode() + b"\n\n"
+
+
+CALL_FRAGMENTS = [
+    _fragment(0, {"name": "weather", "arguments": ""}),
+    *(
+        _fragment(number, {"arguments": piece})
+        for number, piece in enumerate(('{"city"', ':"Par', 'is"}'), start=1)
+    ),
+]
+"""One call in the OpenAI format, each fragment with an id of its own."""

@@ -75,9 +75,10 @@ def _openai() -> Wire:
     def chunk(delta: Mapping[str, Any], finish: str | None = None) -> bytes:
         return _event({"model": "m-1", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
+    usage = {"prompt_tokens": 5, "completion_tokens": 7}
+
     def document(finish: str | None) -> bytes:
         message = {"role": "assistant", "content": ANSWER}
-        usage = {"prompt_tokens": 5, "completion_tokens": 7}
         choice = {"index": 0, "message": message, "finish_reason": finish}
         return _json({"model": "m-1", "choices": [choice], "usage": usage})
 
@@ -90,7 +91,11 @@ def _openai() -> Wire:
         name="openai",
         opening=[chunk({"role": "assistant", "content": ""})],
         contents=[chunk({"content": text}) for text in TEXTS],
-        closing=[chunk({}, "stop"), b"data: [DONE]\n\n"],
+        closing=[
+            chunk({}, "stop"),
+            _event({"model": "m-1", "choices": [], "usage": usage}),
+            b"data: [DONE]\n\n",
+        ],
         document=document("stop"),
         unfinished=document(None),
         keep_alive=b": keep-alive\n\n",
