@@ -119,6 +119,27 @@ def test_effort_is_a_budget_or_a_level_by_the_models_generation(
     assert _config(GenerationConfig(), model) is None
 
 
+@pytest.mark.parametrize(
+    ("model", "length", "budget"),
+    [
+        ("gemini-2.5-flash", 100_000, 24_576),
+        ("gemini-2.5-flash", 10_000, 8000),
+        ("gemini-2.5-flash", 640, 512),
+        ("gemini-2.5-flash", 639, 0),
+        ("gemini-2.5-pro", 10_000, 8000),
+        ("gemini-2.5-pro", 639, 128),
+    ],
+)
+def test_a_budget_leaves_room_for_an_answer(model: str, length: int, budget: int) -> None:
+    """The contract of ReasoningEffort: thoughts count among the answer's tokens, but are not all of it."""
+    sent = _config(
+        GenerationConfig(max_output_token_count=length, reasoning_effort=ReasoningEffort.HIGH), model
+    )
+    assert sent is not None
+    shown = {"includeThoughts": True} if budget else {}
+    assert sent["thinkingConfig"] == {"thinkingBudget": budget, **shown}
+
+
 def test_tools_and_the_choice_among_them() -> None:
     """A8: schemas go out as they came in, to the letter, in the field that takes JSON Schema."""
     tools = (Tool("add", "Adds", '{"type":"object","z":1,"a":2}'), Tool("now"))

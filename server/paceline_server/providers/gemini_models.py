@@ -24,10 +24,13 @@ _LAST_MINIMAL = (3, 6)
 """From the version after it on, no model has the level "minimal"."""
 
 _LEAST_BUDGET_OF_PRO = 128
+_LARGEST_SHARE = 0.8
+"""Of an answer's tokens: thoughts count among them, and would leave none to answer with."""
+
 _BUDGETS: Mapping[ReasoningEffort, int] = {
     # The last three are what Google's own OpenAI endpoint makes of these words.
     ReasoningEffort.NONE: 0,
-    ReasoningEffort.MINIMAL: 512,
+    ReasoningEffort.MINIMAL: 512,  # the least that all of these models take, but for none
     ReasoningEffort.LOW: 1024,
     ReasoningEffort.MEDIUM: 8192,
     ReasoningEffort.HIGH: 24576,
@@ -60,19 +63,30 @@ class ModelTraits:
         """Whether tools may answer with media."""
         return self.generation >= _LEVELS_SINCE[0]
 
-    def thinking(self, effort: ReasoningEffort | None) -> dict[str, object]:
-        """The thinking configuration for `effort`; empty where there is none to send."""
+    def thinking(self, effort: ReasoningEffort | None, max_tokens: int | None) -> dict[str, object]:
+        """The thinking configuration for `effort`; empty where there is none to send.
+
+        Args:
+            effort: What is asked for.
+            max_tokens: Those that thoughts and answer may have together; None where nobody has said it.
+        """
         if effort is None:
             return {}
         thinking: dict[str, object] = {}
         if self.least_budget is not None:
-            thinking["thinkingBudget"] = max(_BUDGETS[effort], self.least_budget)
+            thinking["thinkingBudget"] = self._budget(effort, max_tokens, self.least_budget)
         elif self.least_level:
             thinking["thinkingLevel"] = self._level(effort)
-        if thinking and effort is not ReasoningEffort.NONE:
+        if thinking and effort is not ReasoningEffort.NONE and thinking.get("thinkingBudget") != 0:
             # Without its thoughts a model that thinks is silent for as long as it does.
             thinking["includeThoughts"] = True
         return thinking
+
+    def _budget(self, effort: ReasoningEffort, max_tokens: int | None, least: int) -> int:
+        budget = _BUDGETS[effort]
+        if max_tokens is not None:
+            budget = min(budget, int(max_tokens * _LARGEST_SHARE))
+        return budget if budget >= _BUDGETS[ReasoningEffort.MINIMAL] else least
 
     def _level(self, effort: ReasoningEffort) -> str:
         if effort in (ReasoningEffort.NONE, ReasoningEffort.MINIMAL):

@@ -100,7 +100,7 @@ class RequestWriter:
             "frequencyPenalty": config.frequency_penalty,
             "presencePenalty": config.presence_penalty,
             "stopSequences": list(config.stop_sequences) or None,
-            "thinkingConfig": traits.thinking(config.reasoning_effort) or None,
+            "thinkingConfig": traits.thinking(config.reasoning_effort, config.max_output_token_count) or None,
             "responseLogprobs": self._settings.asks_logprobs or None,
         }
         return {name: value for name, value in values.items() if value is not None}
