@@ -358,19 +358,26 @@ def test_a_forced_tool_is_called_without_thinking_where_both_are_refused(
     assert "thinking" in _sent_with(_HIGH, model, tools=(_TOOL,), tool_choice=ToolChoice(ToolChoiceMode.AUTO))
 
 
-@pytest.mark.parametrize("model", [_BUDGET_MODEL, _EFFORT_MODEL, _ALWAYS_MODEL])
+_DRAWING = GenerationConfig(temperature=0.2, top_p=0.5, top_k=5)
+_DRAWN = {"temperature": 0.2, "top_p": 0.5, "top_k": 5}
+
+
+@pytest.mark.parametrize("model", [_BUDGET_MODEL, _EFFORT_MODEL])
 def test_whoever_thinks_is_not_told_how_to_draw_tokens(model: str) -> None:
-    """A8: temperature, top_p and top_k are left out where the API refuses them beside thinking."""
-    drawing = {"temperature": 0.2, "top_p": 0.5, "top_k": 5}
-    config = GenerationConfig(temperature=0.2, top_p=0.5, top_k=5)
-    assert drawing.items() <= _sent_with(config, model).items()
-    told = replace(config, reasoning_effort=ReasoningEffort.HIGH)
-    assert not drawing.keys() & _sent_with(told, model).keys()
-    taken = replace(told, temperature=1.0, top_p=0.95)
-    assert {"temperature": 1.0, "top_p": 0.95}.items() <= _sent_with(taken, model).items()
-    assert (
-        drawing.items() <= _sent_with(replace(config, reasoning_effort=ReasoningEffort.NONE), model).items()
-    )
+    """A8: temperature, top_k and all but the largest top_p are left out, as the API refuses them there."""
+    for unthinking in (_DRAWING, replace(_DRAWING, reasoning_effort=ReasoningEffort.NONE)):
+        assert _DRAWN.items() <= _sent_with(unthinking, model).items()
+    thinking = replace(_DRAWING, reasoning_effort=ReasoningEffort.HIGH)
+    assert not _DRAWN.keys() & _sent_with(thinking, model).keys()
+    assert _sent_with(replace(thinking, top_p=0.95), model)["top_p"] == 0.95
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-7", "claude-sonnet-5", _ALWAYS_MODEL])
+@pytest.mark.parametrize("effort", [None, ReasoningEffort.NONE, ReasoningEffort.HIGH])
+def test_models_since_4_7_are_not_told_how_to_draw_tokens(model: str, effort: ReasoningEffort | None) -> None:
+    """A8: these models refuse temperature, top_p and top_k, whether they think or not."""
+    sent = _sent_with(replace(_DRAWING, top_p=0.99, reasoning_effort=effort), model)
+    assert not _DRAWN.keys() & sent.keys()
 
 
 def test_cache_marks_stand_at_the_ends() -> None:

@@ -2,10 +2,9 @@
 
 What the format cannot say is UNSUPPORTED, so that another target may be asked; a JSON object of any
 shape is such a thing, because the API enforces whole schemas only. Nothing is dropped in silence but
-settings that the format does not know (seed, penalties, and beside thinking how tokens are drawn), an effort
-that the model cannot set (see `anthropic_thinking`), a choice among no tools, the name and the laxness of a
-schema, and what `anthropic_messages` says. What the caller's options set replaces what stands here, member
-by member.
+settings that the format or the model does not know (seed, penalties, how tokens are drawn), an effort that
+the model cannot set (see `anthropic_thinking`), a choice among no tools, the name and laxness of a schema, and
+what `anthropic_messages` says. What the caller's options set replaces what stands here, member by member.
 """
 
 from __future__ import annotations
@@ -143,8 +142,8 @@ class RequestWriter:
         if prompt.response_format is not None:
             _add_format(fields, prompt.response_format)
         _add_config(fields, config)
-        if fields.get("thinking", _UNTOLD) != _UNTOLD:
-            _drop_sampling(fields)
+        if habits.hides_thoughts or fields.get("thinking", _UNTOLD) != _UNTOLD:
+            _drop_sampling(fields, keeps_top_p=not habits.hides_thoughts)
         fields.update(provider_options(prompt, self._provider))
         return fields
 
@@ -159,13 +158,12 @@ def _add_config(fields: dict[str, Any], config: GenerationConfig) -> None:
     fields.update((name, value) for name, value in values.items() if value is not None)
 
 
-def _drop_sampling(fields: dict[str, Any]) -> None:
-    # The API refuses a request to think that also says how tokens are drawn.
+def _drop_sampling(fields: dict[str, Any], *, keeps_top_p: bool) -> None:
+    # Models since 4.7 refuse to be told how tokens are drawn, and those before it while they think.
+    fields.pop("temperature", None)
     fields.pop("top_k", None)
-    if fields.get("temperature") != 1:
-        fields.pop("temperature", None)
-    if fields.get("top_p", 1) < _LEAST_TOP_P:
-        del fields["top_p"]
+    if not keeps_top_p or fields.get("top_p", 0) < _LEAST_TOP_P:
+        fields.pop("top_p", None)
 
 
 def _add_format(fields: dict[str, Any], wanted: ResponseFormat) -> None:
