@@ -3,8 +3,8 @@
 What the format cannot say is UNSUPPORTED, so that another target may be asked; a JSON object of any
 shape is such a thing, because the API enforces whole schemas only. Nothing is dropped in silence but
 settings that the format or the model does not know (seed, penalties, how tokens are drawn), an effort that
-the model cannot set (see `anthropic_thinking`), a choice among no tools, the name and laxness of a schema, and
-what `anthropic_messages` says. What the caller's options set replaces what stands here, member by member.
+the model cannot set (see `anthropic_thinking`), a choice among no tools, the name and laxness of a schema,
+and what `anthropic_messages` says. What the caller's options set replaces what stands here, member by member.
 """
 
 from __future__ import annotations
