@@ -57,6 +57,21 @@ def test_the_vendor_of_a_known_url_is_told(paceline: Paceline, monkeypatch: pyte
     assert "provider groq: openai, vendor groq" in paceline("config", "check").out.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", ", no key"),
+        (", headers: {Authorization: {env: OPENAI_KEY}}", ""),
+        (", key: {env: OPENAI_KEY}", ""),
+    ],
+)
+def test_a_provider_without_a_key_is_told(paceline: Paceline, tmp_path: Path, more: str, told: str) -> None:
+    """A forgotten key shows before the first call is refused."""
+    file = tmp_path / "paceline.yaml"
+    file.write_text(f"providers: {{p: {{format: openai, base_url: 'http://h'{more}}}}}\n")
+    assert f"provider p: openai{told}" in paceline("config", "check", str(file)).out.splitlines()
+
+
 def test_json_masks_secrets(paceline: Paceline, tmp_path: Path) -> None:
     """The whole configuration as data, without what nobody may see."""
     file = tmp_path / "paceline.yaml"

@@ -17,6 +17,7 @@ from paceline_server.configuration import load_checked
 from paceline_server.settings.problem import ConfigurationError, Problem, written
 from paceline_server.settings.reference import vendor_rows
 from paceline_server.settings.schema import redacted
+from paceline_server.settings.vendors import authorises_itself
 
 
 @click.group()
@@ -92,9 +93,17 @@ def _summary(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
     yield f"{name} is valid"
     yield f"listens on {settings['listen']}{' with TLS' if settings.get('tls') else ''}"
     for provider, given in settings["providers"].items():
-        vendor = f", vendor {given['vendor']}" if given.get("vendor") else ""
-        yield f"provider {provider}: {given['format']}{vendor}"
+        yield f"provider {provider}: {', '.join(_about(given))}"
     for model, given in settings["models"].items():
         yield f"model {model}: {given.get('alias') or ' then '.join(given['chain'])}"
     if settings.get("default_model"):
         yield f"default model: {settings['default_model']}"
+
+
+def _about(provider: Mapping[str, Any]) -> Iterator[str]:
+    yield provider["format"]
+    if provider.get("vendor"):
+        # It asks for a key where it needs one.
+        yield f"vendor {provider['vendor']}"
+    elif "base_url" in provider and "key" not in provider and not authorises_itself(provider["headers"]):
+        yield "no key"

@@ -13,6 +13,7 @@ from paceline_server.settings.problem import Finding, SettingPath
 from paceline_server.settings.section import Section
 from paceline_server.settings.shape import Shape, fields, follow
 
+_SHORTEST_BEGINNING = 3
 Words = tuple[str, str]
 """A message and a remedy."""
 
@@ -25,8 +26,10 @@ def findings(error: ValidationError, root: type[Section]) -> list[Finding]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A remedy for a word that is not known."""
-    choices = sorted(known)
+    choices, word = sorted(known), word.lower()
     close = difflib.get_close_matches(word, choices, n=1)
+    if not close and len(word) >= _SHORTEST_BEGINNING:
+        close = [choice for choice in choices if choice.startswith(word)]
     listed = f"known are {', '.join(choices)}" if choices else "nothing is known here"
     return f"did you mean {close[0]}? {listed}" if close else listed
 

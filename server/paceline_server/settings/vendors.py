@@ -49,8 +49,15 @@ def _vendor(written: Mapping[str, Any]) -> Vendor | None:
         name = _unnamed(written.get("format"), written.get("base_url", ""))
         return None if name is None else VENDORS[name]
     if not isinstance(name, str) or name not in VENDORS:
-        raise refusal("there is no such vendor", did_you_mean(str(name), VENDORS), below=("vendor",))
+        raise refusal("there is no such vendor", did_you_mean(_meant(str(name)), VENDORS), below=("vendor",))
     return VENDORS[name]
+
+
+def _meant(name: str) -> str:
+    """The vendor that goes by this name elsewhere, as Google does; else the name itself."""
+    word = name.lower()
+    titled = [known for known, vendor in sorted(VENDORS.items()) if word in vendor.title.lower().split()]
+    return word if word in VENDORS else next(iter(titled), name)
 
 
 def _unnamed(wire_format: object, base_url: object) -> str | None:
@@ -69,12 +76,12 @@ def _defaults(vendor: Vendor, written: Mapping[str, Any]) -> dict[str, Any]:
         "base_url": vendor.base_url,
         **vendor.settings,
     }
-    if vendor.key_variable and not _authorises_itself(written.get("headers")):
+    if vendor.key_variable and not authorises_itself(written.get("headers")):
         defaults["key"] = {"env": vendor.key_variable}
     return defaults
 
 
-def _authorises_itself(headers: object) -> bool:
+def authorises_itself(headers: object) -> bool:
     """Whether the configured headers take the place of the key, as tokens of other schemes do."""
     return isinstance(headers, dict) and any(str(name).lower() in _KEY_HEADERS for name in headers)
 
