@@ -34,7 +34,7 @@ class AnthropicFormat:
         """Speak the dialect of `settings` as `provider`, with its key in `key_header`."""
         self._provider = provider
         self._writer = RequestWriter(provider, settings, profile_of)
-        self._key_header = key_header.lower()
+        self.key_header = key_header
         self.headers: Mapping[str, str] = {"anthropic-version": settings.version}
         if settings.betas:
             self.headers = {**self.headers, "anthropic-beta": ",".join(settings.betas)}
@@ -42,10 +42,6 @@ class AnthropicFormat:
     def path(self, model: str, *, stream: bool) -> str:
         """The one path of the format: the model stands in the body."""
         return _PATH
-
-    def key_header(self, key: str) -> tuple[str, str]:
-        """The bare key, or a bearer token in "authorization"."""
-        return self._key_header, f"Bearer {key}" if self._key_header == "authorization" else key
 
     def body(self, request: ProviderRequest, *, stream: bool) -> bytes:
         """The whole body for `request`.

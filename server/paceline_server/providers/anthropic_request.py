@@ -33,8 +33,7 @@ from paceline_server.providers.anthropic_thinking import (
     thinks_before_forced_tools,
 )
 from paceline_server.providers.base import ProviderRequest
-from paceline_server.providers.http_provider import KEPT_MODEL_COUNT
-from paceline_server.providers.profile import Profile
+from paceline_server.providers.profile import KEPT_MODEL_COUNT, Profile
 from paceline_server.providers.request_body import (
     encode,
     provider_options,

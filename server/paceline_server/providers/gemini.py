@@ -26,6 +26,7 @@ class GeminiFormat:
 
     failures = GEMINI_FAILURES
     headers: Mapping[str, str] = {}
+    key_header = "x-goog-api-key"  # Vertex AI's tokens come with the configured headers instead
 
     def __init__(self, provider: str, settings: GeminiSettings) -> None:
         """Speak the dialect of `settings` as `provider`."""
@@ -41,10 +42,6 @@ class GeminiFormat:
         segment = quote(model.removeprefix(_RESOURCE), safe="")
         method = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return f"{self._models}{segment}:{method}"
-
-    def key_header(self, key: str) -> tuple[str, str]:
-        """Google's own header; Vertex AI's tokens come with the configured headers instead."""
-        return "x-goog-api-key", key
 
     def body(self, request: ProviderRequest, *, stream: bool) -> bytes:
         """The whole body for `request`.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from paceline_server.completion.prompt import ReasoningEffort
-from paceline_server.providers.http_provider import KEPT_MODEL_COUNT
+from paceline_server.providers.profile import KEPT_MODEL_COUNT
 
 _VERSION = re.compile(r"\bgemini-(\d{1,3})(?:\.(\d{1,3}))?\b")
 _NEWEST = re.compile(r"\bgemini-(?:pro|flash|flash-lite)-latest\b")

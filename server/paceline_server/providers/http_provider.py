@@ -7,7 +7,7 @@ look like is its `WireFormat`. Clocks, retries and health are the engines'.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol, Required, TypedDict
 
 import httpx
@@ -26,13 +26,11 @@ from paceline_server.providers.http import (
     RequestBody,
     send,
 )
+from paceline_server.providers.profile import KEPT_MODEL_COUNT
 from paceline_server.providers.sse import MAX_EVENT_BYTES
 
 _USER_AGENT = "paceline"
 _OK_STATUSES = range(200, 300)
-
-KEPT_MODEL_COUNT = 1024
-"""Profiles and addresses are asked for at every call, and callers name the models."""
 
 
 class WireFormat(Protocol):
@@ -48,12 +46,13 @@ class WireFormat(Protocol):
         """What every request says besides the usual."""
         ...
 
-    def path(self, model: str, *, stream: bool) -> str:
-        """What follows the base URL, percent-encoded; a query may follow a question mark."""
+    @property
+    def key_header(self) -> str:
+        """The header that carries the key: bare, but a bearer token in "authorization"."""
         ...
 
-    def key_header(self, key: str) -> tuple[str, str]:
-        """The header that carries a key."""
+    def path(self, model: str, *, stream: bool) -> str:
+        """What follows the base URL, percent-encoded; a query may follow a question mark."""
         ...
 
     def body(self, request: ProviderRequest, *, stream: bool) -> bytes:
@@ -138,9 +137,13 @@ class HttpProvider:
             {secret for value in given.values() for secret in (value, value.split(" ")[-1])}
         )
         self._max_answer_bytes = max_answer_bytes
-        self._max_event_bytes = max_event_bytes
         self._error_patience = error_patience
-        self._finish_patience = finish_patience
+        self._stream_of = partial(
+            EventStream,
+            max_event_bytes=max_event_bytes,
+            max_answer_bytes=max_answer_bytes,
+            finish_patience=finish_patience,
+        )
         own = {
             "host": self._base.netloc.decode("ascii"),
             "content-type": "application/json",
@@ -182,13 +185,7 @@ class HttpProvider:
             AttemptFailure: The provider refused or could not be reached.
         """
         response = await self._send(request, stream=True)
-        return EventStream(
-            response,
-            self._format.reader(self._classifier),
-            max_event_bytes=self._max_event_bytes,
-            max_answer_bytes=self._max_answer_bytes,
-            finish_patience=self._finish_patience,
-        )
+        return self._stream_of(response, self._format.reader(self._classifier))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -228,7 +225,8 @@ class HttpProvider:
                 "the API key has characters that no header can hold",
                 reached_provider=False,
             )
-        header, value = self._format.key_header(key)
+        header = self._format.key_header.lower()
+        value = f"Bearer {key}" if header == "authorization" else key
         return [(header.encode("ascii"), value.encode("ascii"))]
 
     def _key(self) -> str:

@@ -29,15 +29,11 @@ class OpenAIFormat:
         """Speak the dialect of `settings` as `provider`, with its key in `key_header`."""
         self._provider = provider
         self._writer = RequestWriter(provider, settings)
-        self._key_header = key_header.lower()
+        self.key_header = key_header
 
     def path(self, model: str, *, stream: bool) -> str:
         """The one path of the format: the model stands in the body."""
         return _PATH
-
-    def key_header(self, key: str) -> tuple[str, str]:
-        """A bearer token in "authorization", elsewhere the bare key."""
-        return self._key_header, f"Bearer {key}" if self._key_header == "authorization" else key
 
     def body(self, request: ProviderRequest, *, stream: bool) -> bytes:
         """The whole body for `request`.

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from paceline_server.completion.usage import Price
 
+KEPT_MODEL_COUNT = 1024
+"""Of so many models is kept what is asked for at every call, because callers name them as they like."""
+
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
