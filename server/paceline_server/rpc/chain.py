@@ -70,5 +70,7 @@ async def _written(rpc: Rpc, event: chain_pb2.StreamChainResponse) -> bool:
 
 def _response(call: Call, completion: Completion) -> chain_pb2.ChainResponse:
     record = call.record
-    attempts = sorted(record.attempts, key=lambda attempt: attempt.index)
+    attempts = record.attempts
+    if len(attempts) > 1:
+        attempts = sorted(attempts, key=lambda attempt: attempt.index)
     return encode_response(call.call_id, completion, attempts, record.total_usage())

@@ -2,7 +2,7 @@
 
 Armed only while the provider is awaited, so a slow reader of our own never ends a stream. One
 timer serves a whole stream: moving the deadline is an assignment, because a token must not cost
-a timer (`asyncio.timeout` re-arms one at each move).
+a timer (`asyncio.timeout` re-arms one at each move). Calls are held to their deadline by one, too.
 """
 
 from __future__ import annotations

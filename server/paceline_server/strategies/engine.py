@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
 from paceline_server.completion.answer import Completion
 from paceline_server.strategies.call import Call, Sink, Turn
+from paceline_server.strategies.clock import SilenceClock
 from paceline_server.strategies.model import Model, Unanswered
 from paceline_server.strategies.verdict import deadline_exceeded, verdict
 
@@ -34,12 +34,13 @@ async def stream(call: Call, model: Model, sink: Sink, *, now: Callable[[], floa
 
 async def _concluded(call: Call, answer: Awaitable[Completion], now: Callable[[], float]) -> Completion:
     """The answer within the call's deadline, or the error that its caller is told."""
-    timeout = asyncio.timeout_at(call.deadline)
+    clock = SilenceClock()  # at half the cost of `asyncio.timeout_at`
     try:
-        async with timeout:
+        async with clock:
+            clock.arm(call.deadline)
             return await answer
     except TimeoutError:
-        if not timeout.expired():
+        if not clock.expired:
             raise
         raise deadline_exceeded() from None
     except Unanswered as unanswered:
