@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from paceline_server.completion.content import Part
+from paceline_server.completion.immutable import immutable
 from paceline_server.completion.usage import Usage
 
 
@@ -43,7 +43,7 @@ class ConfidenceSource(Enum):
     REPORTED = "reported"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Confidence:
     """How sure an answer is, from 0 to 1."""
 
@@ -51,7 +51,7 @@ class Confidence:
     source: ConfidenceSource
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Ending:
     """How a provider ended an answer: known only once its terminal marker was seen.
 
@@ -68,7 +68,7 @@ class Ending:
     confidence: Confidence | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Completion:
     """A whole answer."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.deltas import Delta
+from paceline_server.completion.immutable import immutable
 from paceline_server.completion.usage import Usage
 
 
@@ -38,7 +38,7 @@ class FailureClass(Enum):
     MALFORMED_RESPONSE = "malformed_response"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Attempt:
     """One attempt; while it runs, `outcome` is None.
 
@@ -74,7 +74,7 @@ class Attempt:
         return self.benched_until is not None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class AttemptStarted:
     """An attempt was sent to its target.
 
@@ -86,14 +86,14 @@ class AttemptStarted:
     continues: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class AttemptEnded:
     """An attempt ended, or was skipped."""
 
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class OutputDiscarded:
     """All deltas so far are void; what follows starts at part 0."""
 

@@ -6,8 +6,9 @@ look on ours is that of the RPC shell.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from paceline_server.completion.immutable import immutable
 
 
 class Role(Enum):
@@ -19,14 +20,14 @@ class Role(Enum):
     TOOL = "tool"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Text:
     """Plain text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Media:
     """An image, a sound, a document: exactly one of `data` (the bytes) and `uri` is set."""
 
@@ -35,7 +36,7 @@ class Media:
     uri: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Reasoning:
     """What a model thought before it answered; `redacted_data` is thought that only its provider can read."""
 
@@ -43,7 +44,7 @@ class Reasoning:
     redacted_data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ToolCall:
     """A model's wish to call a tool; `arguments_json` is the model's text and need not be JSON."""
 
@@ -52,7 +53,7 @@ class ToolCall:
     arguments_json: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ToolResult:
     """What a tool answered to the call `tool_call_id`."""
 
@@ -61,7 +62,7 @@ class ToolResult:
     failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ProviderSignature:
     """An opaque proof that a provider wants back with the part, unchanged; never sent to another provider."""
 
@@ -72,7 +73,7 @@ class ProviderSignature:
 Kind = Text | Media | Reasoning | ToolCall | ToolResult
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Part:
     """One piece of a message or an answer."""
 
@@ -80,7 +81,7 @@ class Part:
     signature: ProviderSignature | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""
 

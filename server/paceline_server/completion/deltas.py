@@ -6,19 +6,19 @@ The law of the stream: folding the deltas of an answer gives exactly its parts.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from paceline_server.completion.content import Kind, Media, Part, ProviderSignature, Reasoning, Text, ToolCall
+from paceline_server.completion.immutable import immutable
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class TextDelta:
     """More of a text part."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ReasoningDelta:
     """More of a reasoning part."""
 
@@ -26,7 +26,7 @@ class ReasoningDelta:
     redacted_data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ToolCallDelta:
     """More of a tool call: fragments of the id, the name and the arguments, to be concatenated."""
 
@@ -38,7 +38,7 @@ class ToolCallDelta:
 DeltaKind = TextDelta | ReasoningDelta | ToolCallDelta | Media
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Delta:
     """One increment of part `part_index`.
 

@@ -20,6 +20,7 @@ from enum import Enum
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.immutable import immutable
 
 
 class ErrorReason(Enum):
@@ -51,7 +52,7 @@ class ErrorReason(Enum):
     NOT_FOUND = "NOT_FOUND"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Violation:
     """One wrong field: its path in the request, and what is wrong with it and how to mend it."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from paceline_server.completion.content import Message
+from paceline_server.completion.immutable import immutable
 
 OWN_MEMBERS = ("model", "messages", "stream", "stream_options", "n")
 """Members of a provider's request that Paceline sets itself: other values would make answers unreadable."""
@@ -15,7 +16,7 @@ DEFAULT_SCHEMA_NAME = "response"
 """The name of a schema to which the caller gave none."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Tool:
     """A function that the model may ask for; `parameters_json_schema` is a JSON object as text."""
 
@@ -33,7 +34,7 @@ class ToolChoiceMode(Enum):
     NAMED = "named"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ToolChoice:
     """The mode and, for NAMED, the one tool to call."""
 
@@ -49,7 +50,7 @@ class ResponseFormatKind(Enum):
     JSON_SCHEMA = "json_schema"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ResponseFormat:
     """The form and, for JSON_SCHEMA, the schema (a JSON object as text), its name, how strictly it binds."""
 
@@ -69,7 +70,7 @@ class ReasoningEffort(Enum):
     HIGH = "high"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class GenerationConfig:
     """Sampling and length; None leaves the choice to the provider."""
 
@@ -85,7 +86,7 @@ class GenerationConfig:
     cache_prompt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Prompt:
     """A whole request to a model.
 

@@ -7,8 +7,10 @@ tokens in the output, so that a part is never added to its total again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
+
+from paceline_server.completion.immutable import immutable
 
 TOKENS_PER_PRICE = 1_000_000
 CHARACTERS_PER_TOKEN = 4
@@ -23,7 +25,7 @@ class UsageState(Enum):
     UNKNOWN = 2
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Usage:
     """Token counts and the cost in 1e-9 USD (None: no price is known). Parts that were not told are None."""
 
@@ -39,7 +41,7 @@ class Usage:
 NOTHING_USED = Usage(cost_nano_usd=0)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Price:
     """A target's price in 1e-9 USD per million tokens; a cached price of None means the input price.
 
@@ -78,7 +80,7 @@ class Price:
         return total // TOKENS_PER_PRICE
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class PriceTier:
     """The price of a whole call whose input has more tokens than this."""
 

@@ -5,10 +5,10 @@ The table of rule A3, and nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.immutable import immutable
 
 
 class Penalty(Enum):
@@ -27,7 +27,7 @@ class Advance(Enum):
     ONLY_ON_REQUEST = "only_on_request"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Consequence:
     """What follows from a failure.
 

@@ -10,10 +10,11 @@ epoch, so that replicas can share them. The rules are H1 to H3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.immutable import immutable
 
 MAXIMUM_DOUBLINGS = 32
 """Far beyond any cap: keeps the arithmetic finite when a scope has been sick for weeks."""
@@ -31,7 +32,7 @@ class TargetState(Enum):
     RAMPING = "ramping"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class HealthConfig:
     """The numbers of the state machine; durations in seconds.
 
@@ -56,7 +57,7 @@ class HealthConfig:
     probe_lease: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Record:
     """What is known of one scope.
 

@@ -8,9 +8,10 @@ from typing import Protocol
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.immutable import immutable
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ProviderScope:
     """All targets of a provider, or of the providers that share a quota identity."""
 
@@ -24,7 +25,7 @@ class ProviderScope:
 Scope = Target | ProviderScope
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Held:
     """A target that may not be called now.
 

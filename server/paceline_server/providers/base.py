@@ -15,6 +15,7 @@ from typing import Protocol
 from paceline_server.completion.answer import Ending
 from paceline_server.completion.content import Part
 from paceline_server.completion.deltas import Delta
+from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import Prompt
 from paceline_server.providers.profile import Profile
 
@@ -34,7 +35,7 @@ class ProviderRequest:
     bodies: dict[str, bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Answer:
     """A whole answer of a unary call."""
 

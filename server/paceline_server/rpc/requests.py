@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from paceline.v1 import chain_pb2, completion_pb2
 from paceline_server.completion.errors import ErrorReason, Refused
+from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import Prompt
 from paceline_server.rpc import enums
 from paceline_server.rpc.bounds import check_count
@@ -25,7 +24,7 @@ MAXIMUM_LABEL_VALUE_BYTES = 256
 UNSET_OPTIONS = ChainOptions()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ChainCall:
     """A decoded request."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from paceline_server.completion.immutable import immutable
 from paceline_server.providers.base import Profile
 from paceline_server.strategies.call import AttemptConfig, Call, Turn
 from paceline_server.strategies.clock import NEVER
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Clocks:
     """The moments and lengths that bound one attempt, on the loop's clock, in seconds."""
 

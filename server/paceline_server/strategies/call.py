@@ -13,6 +13,7 @@ from enum import Enum
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import Attempt, CallEvent
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import Prompt
 from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
 from paceline_server.health.registry import Scope
@@ -31,7 +32,7 @@ class Recovery(Enum):
     CONTINUE = "continue"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class AttemptConfig:
     """The clocks and tries of an attempt; durations in seconds (rules A1, A7, C1).
 
@@ -58,7 +59,7 @@ class AttemptConfig:
     hold_token_count: int = 64
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class ChainOptions:
     """What the caller chose for this call; None means the configured default.
 
@@ -74,6 +75,9 @@ class ChainOptions:
     first_content_timeout: float | None = None
     gap_timeout: float | None = None
     attempt_timeout: float | None = None
+
+
+_NO_OPTIONS = ChainOptions()
 
 
 @dataclass(slots=True)
@@ -142,7 +146,7 @@ class Call:
     prompt: Prompt
     started_at: float
     deadline: float
-    options: ChainOptions = ChainOptions()
+    options: ChainOptions = _NO_OPTIONS
     record: CallRecord = field(default_factory=CallRecord)
     prompts: Prompts = field(default_factory=Prompts)
 
@@ -163,7 +167,7 @@ class Admission(Enum):
     LAST_RESORT = "last_resort"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Turn:
     """Where a model stands when its parent lets it try.
 

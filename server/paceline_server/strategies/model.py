@@ -6,11 +6,11 @@ Who holds a model never asks which kind it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.immutable import immutable
 from paceline_server.health.registry import Held
 from paceline_server.strategies.call import Call, Sink, Turn
 
@@ -18,7 +18,7 @@ Setback = AttemptFailure | Held
 """Why one target gave no answer: it failed, or it was not tried."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Broken:
     """A stream that broke after content had been delivered."""
 

@@ -5,14 +5,15 @@ What fits a target is known to the fitter alone, and what a body holds to the ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import Prompt
 from paceline_server.providers.base import Profile, PromptFitter
 from paceline_server.strategies.continuation import prefilled
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@immutable(frozen=True, slots=True, eq=False)
 class FittedPrompt:
     """A prompt as it is sent.
 
@@ -77,7 +78,7 @@ class Prompts:
         return await known.prompts.fitted(known.prompt, provider, profile, fitter)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@immutable(frozen=True, slots=True, eq=False)
 class _Continuation:
     whole: FittedPrompt
     prompt: Prompt

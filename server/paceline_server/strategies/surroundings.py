@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
+from paceline_server.completion.immutable import immutable
 from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.registry import HealthRegistry
 from paceline_server.providers.base import PromptFitter
 from paceline_server.strategies.call import AttemptConfig
 
 
-@dataclass(frozen=True, slots=True)
+@immutable(frozen=True, slots=True)
 class Surroundings:
     """What all targets of a process share.
 
