@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from paceline_server.completion.answer import Ending, FinishReason
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.answer_failures import check_for_error, malformed, told_reason, unreadable
 from paceline_server.providers.anthropic_parts import BlockAssembler
 from paceline_server.providers.anthropic_usage import later, usage_of
 from paceline_server.providers.anthropic_wire import (
-    UNREADABLE,
     Event,
     Message,
     WireUsage,
@@ -27,13 +25,13 @@ from paceline_server.providers.anthropic_wire import (
 )
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.half_characters import HalfCharacters
+from paceline_server.providers.json_faults import NOT_JSON
 
 _OK = 200
 _PING = b"ping"
 _ERROR = b"error"
 _BLOCK_DELTA = "content_block_delta"
-_UNPRINTABLE = "unprintable"
-_MAX_REASON_CHARACTERS = 64
+_ANSWER = "message"
 _MAX_MODEL_CHARACTERS = 128
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -98,15 +96,15 @@ class AnthropicReader:
         """
         try:
             message = decode_message(data)
-        except UNREADABLE as error:
+        except NOT_JSON as error:
             mended = self._halves.mended(data, keeps=False)
             if mended is None:
-                raise self._unreadable(data) from error
+                raise unreadable(self._classifier, data, _ANSWER) from error
             self.read_document(mended)
             return
         if message.error or message.content is None:
-            self._check_for_error(data)
-            raise _malformed("the answer has no content")
+            check_for_error(self._classifier, data)
+            raise malformed("the answer has no content")
         for index, block in enumerate(message.content):
             self._parts.start(index, block)
         self._start(message)
@@ -151,12 +149,12 @@ class AnthropicReader:
             self._read(kept, b"")
         try:
             event = decode_event(data)
-        except UNREADABLE as error:
+        except NOT_JSON as error:
             mended = self._halves.mended(data, keeps=name != _ERROR)
             if mended:
                 self._read(mended, name)
             elif mended is None and not self._is_unknown(data, name):
-                raise self._unreadable(data, is_error=name == _ERROR) from error
+                raise unreadable(self._classifier, data, _ANSWER, is_error=name == _ERROR) from error
             return
         kind = event.type or name.decode("ascii", "replace")
         if event.error or name == _ERROR or kind == "error":
@@ -190,8 +188,7 @@ class AnthropicReader:
         if not reason:
             return
         if reason not in _FINISH_REASONS:
-            # Also what redaction leaves nothing of was a stop reason.
-            reason = self._classifier.told(reason, _MAX_REASON_CHARACTERS) or _UNPRINTABLE
+            reason = told_reason(self._classifier, reason)
         self._reason = reason
 
     def _is_unknown(self, data: bytes, name: bytes) -> bool:
@@ -204,28 +201,5 @@ class AnthropicReader:
             if kind not in _EVENTS:
                 return bool(kind)
             return kind == _BLOCK_DELTA and decode_type(told.delta).type not in _DELTAS
-        except UNREADABLE:
+        except NOT_JSON:
             return False
-
-    def _unreadable(self, data: bytes, *, is_error: bool = False) -> AttemptFailure:
-        # An error may have any shape, so it is looked for before the data are called malformed.
-        if is_error:
-            return self._classifier.of_error(data)
-        try:
-            self._check_for_error(data)
-        except AttemptFailure as failure:
-            return failure
-        return _malformed("the answer is no message")
-
-    def _check_for_error(self, data: bytes) -> None:
-        try:
-            document: object = msgspec.json.decode(data)
-        except UNREADABLE as error:
-            raise _malformed("the answer is not JSON") from error
-        failure = self._classifier.of_document(document)
-        if failure is not None:
-            raise failure
-
-
-def _malformed(message: str) -> AttemptFailure:
-    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, message, http_status=_OK)

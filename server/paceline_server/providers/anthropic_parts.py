@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import ProviderSignature
 from paceline_server.completion.deltas import ReasoningDelta, TextDelta, ToolCallDelta
-from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.answer_failures import malformed
 from paceline_server.providers.anthropic_wire import (
-    UNREADABLE,
     ContentBlock,
     Delta,
     decode_block,
@@ -23,6 +21,7 @@ from paceline_server.providers.anthropic_wire import (
     decode_type,
 )
 from paceline_server.providers.delta_runs import MAX_PART_COUNT, DeltaRuns, RunKind
+from paceline_server.providers.json_faults import NOT_JSON
 
 REDACTED = b"redacted_thinking"
 """The signature of thoughts that came encrypted: their data are the proof, and only this provider's."""
@@ -30,7 +29,6 @@ REDACTED = b"redacted_thinking"
 _NOT_YET = -2
 """The part of a block before it says something: no run is of it."""
 
-_OK = 200
 _READ_TYPES = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 _NO_ARGUMENTS = "{}"
 _QUOTE = b'"'
@@ -68,8 +66,8 @@ class BlockAssembler(DeltaRuns):
             if decode_type(data).type not in _READ_TYPES:
                 return
             told = decode_block(data)
-        except UNREADABLE as error:
-            raise _malformed("a content block cannot be read") from error
+        except NOT_JSON as error:
+            raise malformed("a content block cannot be read") from error
         if told.type == "tool_use":
             self._start_call(block, told)
         elif told.type == "text":
@@ -115,16 +113,16 @@ class BlockAssembler(DeltaRuns):
         block = self._blocks.get(index)
         if block is None:
             if kind is ToolCallDelta:
-                raise _malformed("the arguments of a tool call came without the call")
+                raise malformed("the arguments of a tool call came without the call")
             block = self._new_block(index, kind)
         elif block.kind is not kind and block.kind is not None:
-            raise _malformed("a content block mixes kinds")
+            raise malformed("a content block mixes kinds")
         return block
 
     def _new_block(self, index: int, kind: RunKind | None = None) -> _Block:
         # Also those that are skipped, or say nothing, are held.
         if len(self._blocks) == MAX_PART_COUNT:
-            raise _malformed(f"the answer has more than {MAX_PART_COUNT} content blocks")
+            raise malformed(f"the answer has more than {MAX_PART_COUNT} content blocks")
         block = self._blocks[index] = _Block(kind)
         return block
 
@@ -146,7 +144,7 @@ class BlockAssembler(DeltaRuns):
 
     def _start_call(self, block: _Block, told: ContentBlock) -> None:
         if not told.name:
-            raise _malformed("a tool call has no name")
+            raise malformed("a tool call has no name")
         block.kind = ToolCallDelta
         block.arguments = _arguments(told.input)
         part = self._part(block)
@@ -164,9 +162,5 @@ def _arguments(told: msgspec.Raw) -> str:
         return _NO_ARGUMENTS
     try:
         return (decode_text(data) if data.startswith(_QUOTE) else data.decode()) or _NO_ARGUMENTS
-    except UNREADABLE as error:
-        raise _malformed("the arguments of a tool call cannot be read") from error
-
-
-def _malformed(message: str) -> AttemptFailure:
-    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, message, http_status=_OK)
+    except NOT_JSON as error:
+        raise malformed("the arguments of a tool call cannot be read") from error

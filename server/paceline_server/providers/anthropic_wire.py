@@ -85,13 +85,10 @@ class Typed(msgspec.Struct, gc=False):
 
 
 decode_event = msgspec.json.Decoder(Event, strict=False).decode
-"""Gives the event that some bytes are; like all here it raises one of `UNREADABLE`, and takes numbers
+"""Gives the event that some bytes are; like all here it raises one of `NOT_JSON`, and takes numbers
 that are written as strings."""
 
 decode_message = msgspec.json.Decoder(Message, strict=False).decode
 decode_block = msgspec.json.Decoder(ContentBlock, strict=False).decode
 decode_type = msgspec.json.Decoder(Typed).decode
 decode_text = msgspec.json.Decoder(str).decode
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""The bytes are not JSON, not UTF-8, or have another type where a used field should be."""

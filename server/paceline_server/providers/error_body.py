@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from paceline_server.providers.half_characters import mended
+from paceline_server.providers.json_faults import NOT_JSON
 
 _MAX_ERROR_CHARACTERS = 4_000
 _MAX_DEPTH = 4
@@ -45,7 +46,7 @@ def error_of_body(body: bytes) -> ProviderError:
     """The error of a body that is known to tell one; empty where the body is not JSON."""
     try:
         document = _decoded(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NOT_JSON:
         # A gateway's page of HTML has nothing that is worth repeating; a short plain sentence has.
         text = body.decode("utf-8", "replace").strip()
         return ProviderError(message="" if text.startswith("<") else text[:_MAX_ERROR_CHARACTERS])

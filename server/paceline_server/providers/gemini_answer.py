@@ -14,12 +14,12 @@ from paceline_server.completion.answer import Ending, FinishReason
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.answer_failures import check_for_error, malformed, told_reason, unreadable
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.gemini_confidence import ConfidenceMeter
-from paceline_server.providers.gemini_parts import PartAssembler, malformed
+from paceline_server.providers.gemini_parts import PartAssembler
 from paceline_server.providers.gemini_usage import tells_counts, usage_of
 from paceline_server.providers.gemini_wire import (
-    NOT_A_CHUNK,
     Candidate,
     Chunk,
     WireUsage,
@@ -27,10 +27,10 @@ from paceline_server.providers.gemini_wire import (
     decode_chunk,
 )
 from paceline_server.providers.half_characters import HalfCharacters, mended
+from paceline_server.providers.json_faults import NOT_JSON
 
 _OK = 200
-_UNPRINTABLE = "unprintable"
-_MAX_REASON_CHARACTERS = 64
+_ANSWER = "generateContent answer"
 _MAX_MODEL_CHARACTERS = 128
 _MAX_MESSAGE_CHARACTERS = 200
 
@@ -152,15 +152,15 @@ class GeminiReader:
             self._read(kept)
         try:
             chunk = decode_chunk(data)
-        except NOT_A_CHUNK as error:
+        except NOT_JSON as error:
             readable = self._halves.mended(data, keeps=not (whole or is_error))
             if readable is None:
-                raise self._not_a_chunk(data, is_error=is_error) from error
+                raise unreadable(self._classifier, data, _ANSWER, is_error=is_error) from error
             if readable:
                 self._read(readable, is_error=is_error, whole=whole)
             return
         if chunk.error or is_error or not chunk.candidates:
-            self._check_for_error(data, is_error=is_error)
+            check_for_error(self._classifier, data, is_error=is_error)
         self._add(chunk)
 
     def _members(self, data: bytes) -> list[bytes]:
@@ -169,8 +169,8 @@ class GeminiReader:
                 members = decode_array(data)
             except msgspec.DecodeError:
                 members = decode_array(mended(data))
-        except NOT_A_CHUNK as error:
-            raise self._not_a_chunk(data) from error
+        except NOT_JSON as error:
+            raise unreadable(self._classifier, data, _ANSWER) from error
         return [bytes(member) for member in members]
 
     def _add(self, chunk: Chunk) -> None:
@@ -218,27 +218,7 @@ class GeminiReader:
             return reason
         if reason in _UNSET:
             return ""
-        # Also what redaction leaves nothing of was a reason.
-        return self._classifier.told(reason, _MAX_REASON_CHARACTERS) or _UNPRINTABLE
+        return told_reason(self._classifier, reason)
 
     def _thought(self) -> bool:
         return self._usage is not None and bool(self._usage.thoughts_token_count)
-
-    def _check_for_error(self, data: bytes, *, is_error: bool = False) -> None:
-        if is_error:
-            raise self._classifier.of_error(data)
-        try:
-            document: object = msgspec.json.decode(data)
-        except NOT_A_CHUNK as error:
-            raise malformed("the answer is not JSON") from error
-        failure = self._classifier.of_document(document)
-        if failure is not None:
-            raise failure
-
-    def _not_a_chunk(self, data: bytes, *, is_error: bool = False) -> AttemptFailure:
-        # An error may have any shape, so it is looked for before the data are called malformed.
-        try:
-            self._check_for_error(data, is_error=is_error)
-        except AttemptFailure as failure:
-            return failure
-        return malformed("the answer is no generateContent answer")

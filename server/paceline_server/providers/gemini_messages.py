@@ -26,6 +26,7 @@ from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.gemini_models import ModelTraits
 from paceline_server.providers.gemini_parts import GENERATED_CALL, UNSIGNED
 from paceline_server.providers.gemini_settings import GeminiSettings
+from paceline_server.providers.json_faults import NOT_JSON
 from paceline_server.providers.request_body import (
     invalid,
     json_object,
@@ -186,7 +187,7 @@ def _own_part(thought: Reasoning) -> dict[str, Any]:
     # The counterpart of what `gemini_parts` keeps of the provider's own tools.
     try:
         members: dict[str, Any] = msgspec.json.decode(thought.redacted_data, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise _not_given() from error
     return members
 

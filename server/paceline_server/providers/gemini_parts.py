@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import Media, ProviderSignature
 from paceline_server.completion.deltas import DeltaKind, ReasoningDelta, TextDelta, ToolCallDelta
-from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.answer_failures import malformed
 from paceline_server.providers.delta_runs import NO_PART, DeltaRuns
 from paceline_server.providers.gemini_wire import Blob, FunctionCall, WirePart
 from paceline_server.providers.half_characters import mended
+from paceline_server.providers.json_faults import NOT_JSON
 
 GENERATED_CALL = "paceline_"
 """How the ids of calls begin to which the provider gave none; it does not get these back."""
@@ -33,7 +33,6 @@ _MAX_ID_CHARACTERS = 24
 _NO_ARGUMENTS = "{}"
 _URL_SAFE = str.maketrans("-_", "+/")
 _BASE64_GROUP = 4
-_OK = 200
 
 
 class PartAssembler(DeltaRuns):
@@ -114,18 +113,13 @@ class PartAssembler(DeltaRuns):
             self._put(TextDelta(""), part)
 
 
-def malformed(message: str) -> AttemptFailure:
-    """The failure of an answer that is not what the format says."""
-    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, message, http_status=_OK)
-
-
 def _arguments(args: msgspec.Raw) -> str:
     data = bytes(args)
     if data in (b"", b"null"):
         return _NO_ARGUMENTS
     try:
         return mended(msgspec.json.format(data, indent=-1)).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise malformed("the arguments of a tool call are not JSON") from error
 
 

@@ -27,6 +27,7 @@ from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.gemini_messages import ContentsWriter
 from paceline_server.providers.gemini_models import ModelTraits, traits_of
 from paceline_server.providers.gemini_settings import GeminiSettings
+from paceline_server.providers.json_faults import NOT_JSON
 from paceline_server.providers.request_body import (
     invalid,
     json_object,
@@ -129,7 +130,7 @@ class RequestWriter:
     def _tools(self, value: msgspec.Raw) -> list[msgspec.Raw]:
         try:
             return msgspec.json.decode(value, type=list[msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except NOT_JSON as error:
             raise invalid(f"the tools in the options for {self._provider!r} are no array") from error
 
 

@@ -107,10 +107,7 @@ class Chunk(msgspec.Struct, gc=False, rename="camel"):
 
 
 decode_chunk = msgspec.json.Decoder(Chunk, strict=False).decode
-"""Gives the chunk that some bytes are, or raises one of `NOT_A_CHUNK`; numbers may be written as strings."""
+"""Gives the chunk that some bytes are, or raises one of `NOT_JSON`; numbers may be written as strings."""
 
 decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
-"""Gives the members of an array, or raises one of `NOT_A_CHUNK`."""
-
-NOT_A_CHUNK = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""The bytes are not JSON, not UTF-8, or have another type where a used field should be."""
+"""Gives the members of an array, or raises one of `NOT_JSON`."""

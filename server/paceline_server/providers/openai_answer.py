@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import msgspec
-
 from paceline_server.completion.answer import Confidence, ConfidenceSource, Ending, FinishReason
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.answer_failures import check_for_error, malformed, told_reason, unreadable
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.half_characters import HalfCharacters
+from paceline_server.providers.json_faults import NOT_JSON
 from paceline_server.providers.openai_parts import PartAssembler
 from paceline_server.providers.openai_usage import usage_of
 from paceline_server.providers.openai_wire import (
-    NOT_A_CHUNK,
     Choice,
     Chunk,
     Logprobs,
@@ -32,8 +31,7 @@ from paceline_server.providers.openai_wire import (
 _DONE = b"[DONE]"
 _OK = 200
 _REFUSAL = "refusal"
-_UNPRINTABLE = "unprintable"
-_MAX_REASON_CHARACTERS = 64
+_ANSWER = "chat completion"
 _MAX_MODEL_CHARACTERS = 128
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -104,13 +102,13 @@ class OpenAIReader:
         is_error = name == b"error"
         try:
             chunk = decode_chunk(data)
-        except NOT_A_CHUNK as error:
+        except NOT_JSON as error:
             mended = self._halves.mended(data, keeps=not is_error)
             if mended is None:
-                raise self._not_a_chunk(data, is_error=is_error) from error
+                raise unreadable(self._classifier, data, _ANSWER, is_error=is_error) from error
             return bool(mended) and self.read_event(mended, name)
         if chunk.error or is_error or chunk.choices is None:
-            self._check_for_error(data, is_error=is_error)
+            check_for_error(self._classifier, data, is_error=is_error)
         self._add(chunk)
         return False
 
@@ -122,16 +120,16 @@ class OpenAIReader:
         """
         try:
             chunk = decode_chunk(data)
-        except NOT_A_CHUNK as error:
+        except NOT_JSON as error:
             mended = self._halves.mended(data, keeps=False)
             if mended is None:
-                raise self._not_a_chunk(data) from error
+                raise unreadable(self._classifier, data, _ANSWER) from error
             self.read_document(mended)
             return
         if chunk.error or chunk.choices is None:
-            self._check_for_error(data)
+            check_for_error(self._classifier, data)
         if chunk.choices is None:
-            raise _malformed("the answer has no choices")
+            raise malformed("the answer has no choices")
         self._add(chunk)
 
     def take(self) -> list[Delta]:
@@ -208,8 +206,7 @@ class OpenAIReader:
                 provider_code=reason,
             )
         if reason not in _FINISH_REASONS and reason != self._reason:
-            # Also what redaction leaves nothing of was a finish reason.
-            reason = self._classifier.told(reason, _MAX_REASON_CHARACTERS) or _UNPRINTABLE
+            reason = told_reason(self._classifier, reason)
         self._reason = reason
 
     def _read_logprobs(self, logprobs: Logprobs) -> None:
@@ -223,26 +220,3 @@ class OpenAIReader:
         if not self._token_count:
             return None
         return Confidence(self._probability_sum / self._token_count, ConfidenceSource.LOGPROBS)
-
-    def _check_for_error(self, data: bytes, *, is_error: bool = False) -> None:
-        if is_error:
-            raise self._classifier.of_error(data)
-        try:
-            document: object = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _malformed("the answer is not JSON") from error
-        failure = self._classifier.of_document(document)
-        if failure is not None:
-            raise failure
-
-    def _not_a_chunk(self, data: bytes, *, is_error: bool = False) -> AttemptFailure:
-        # An error may have any shape, so it is looked for before the data are called malformed.
-        try:
-            self._check_for_error(data, is_error=is_error)
-        except AttemptFailure as failure:
-            return failure
-        return _malformed("the answer is no chat completion")
-
-
-def _malformed(message: str) -> AttemptFailure:
-    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, message, http_status=_OK)

@@ -18,6 +18,7 @@ from paceline_server.completion.content import (
     ToolCall,
     ToolResult,
 )
+from paceline_server.providers.json_faults import NOT_JSON
 from paceline_server.providers.openai_settings import OpenAISettings, PrefillMark
 from paceline_server.providers.request_body import (
     invalid,
@@ -117,7 +118,7 @@ def _detail(thought: Reasoning, signature: bytes) -> dict[str, Any]:
     # The counterpart of what `openai_parts` keeps of a reasoning detail.
     try:
         detail = msgspec.json.decode(signature, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise invalid("a signature is not what this provider gave") from error
     if thought.text:
         detail["summary" if detail.get("type") == "reasoning.summary" else "text"] = thought.text

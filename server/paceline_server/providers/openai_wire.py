@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from paceline_server.providers.json_faults import NOT_JSON
+
 
 class Function(msgspec.Struct, gc=False):
     """The function of a tool call; some servers give the arguments as an object instead of as text."""
@@ -150,10 +152,7 @@ class Chunk(msgspec.Struct, gc=False):
 
 
 decode_chunk = msgspec.json.Decoder(Chunk, strict=False).decode
-"""Gives the chunk that some bytes are, or raises one of `NOT_A_CHUNK`; numbers may be written as strings."""
-
-NOT_A_CHUNK = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""The bytes are not JSON, not UTF-8, or have another type where a used field should be."""
+"""Gives the chunk that some bytes are, or raises one of `NOT_JSON`; numbers may be written as strings."""
 
 _FIRST_EVENT, _LAST_EVENT_END, _BETWEEN_EVENTS = b"data: {", b"}\n\n", b"}\n\ndata: {"
 _decode_chunks = msgspec.json.Decoder(list[Chunk], strict=False).decode
@@ -170,7 +169,7 @@ def decode_usual_events(data: bytes) -> tuple[list[Chunk], bytes]:
         return [], data
     try:
         chunks = _decode_chunks(b"[%b]" % data[6:end].replace(_BETWEEN_EVENTS, b"},{"))
-    except NOT_A_CHUNK:
+    except NOT_JSON:
         return [], data
     # No JSON has line ends inside its strings: where there are no others, each event was one chunk.
     if data.count(b"\n", 0, end + 2) != 2 * len(chunks) or data.find(b"\r", 0, end) >= 0:

@@ -16,6 +16,7 @@ from paceline_server.completion.content import Media, Part, Role
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import OWN_MEMBERS, Prompt
 from paceline_server.providers.base import ProviderRequest
+from paceline_server.providers.json_faults import NOT_JSON
 
 encode = msgspec.json.Encoder().encode
 """Encodes a body, or a piece of one."""
@@ -81,7 +82,7 @@ def json_object(text: str, what: str) -> dict[str, msgspec.Raw]:
     """
     try:
         return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise invalid(f"{what} are no JSON object") from error
 
 
