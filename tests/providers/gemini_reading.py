@@ -59,6 +59,13 @@ class Reading:
         ]
 
     @property
+    def kinds(self) -> list[str]:
+        """The kind of each piece that says something or bears a signature."""
+        return [
+            _kind(piece) for piece in self.pieces if piece.get("text") != "" or "thoughtSignature" in piece
+        ]
+
+    @property
     def signatures(self) -> list[tuple[str, str]]:
         """Each signature, with the kind of the part that bears it."""
         return [

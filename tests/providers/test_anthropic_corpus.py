@@ -6,31 +6,22 @@ import json
 
 import pytest
 
-from paceline_server.completion.answer import Ending, FinishReason
+from paceline_server.completion.answer import FinishReason
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import Part, ProviderSignature, Reasoning, Text, ToolCall
-from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.usage import Usage
-from paceline_server.providers.anthropic import AnthropicProvider
+from paceline_server.providers.base import Answer
 from tests.providers.anthropic_reading import Reading, message_recordings, read_slowly
-from tests.providers.anthropic_support import a_request, connected, streamed
+from tests.providers.anthropic_support import a_request, connected
+from tests.providers.corpus_driver import Format
 from tests.providers.recordings_reader import (
     OWN_RECORDINGS,
     SEEDS,
-    Recording,
     checked,
     print_counts,
     required_corpus,
 )
-from tests.providers.replay import answering
 
-_WAITING = {FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.OVERLOADED}
-_JUDGED: dict[str, set[FailureClass]] = {
-    "transient": _WAITING,
-    "permanent(quota)": {FailureClass.QUOTA},
-    "permanent(context)": {FailureClass.CONTEXT_TOO_LONG},
-}
-_RECORDED_ERRORS = {401: FailureClass.AUTHENTICATION, 404: FailureClass.MODEL_NOT_FOUND}
 _FINISH = {
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
@@ -40,44 +31,8 @@ _FINISH = {
 }
 
 
-async def _check(recording: Recording, seed: int) -> str:
-    script = answering(recording.body, status=recording.status, headers=recording.headers, seed=seed)
-    async with connected(script) as (provider, server):
-        if recording.kind == "error":
-            for ask in (provider.complete, provider.open):
-                with pytest.raises(AttemptFailure) as caught:
-                    await ask(a_request())
-                _check_failure(recording, caught.value)
-            return "failed"
-
-        reading = read_slowly(recording)
-        if reading.error or not reading.stopped:
-            with pytest.raises(AttemptFailure) as caught:
-                await _answer(provider, recording)
-            _check_failure(recording, caught.value)
-            return "failed"
-        parts, ending = await _answer(provider, recording)
-        _check_answer(recording.name, reading, parts, ending)
-        assert server.connection_count == 1
-        return "answered"
-
-
-async def _answer(provider: AnthropicProvider, recording: Recording) -> tuple[tuple[Part, ...], Ending]:
-    answer = await (streamed(provider) if recording.streamed else provider.complete(a_request()))
-    return answer.parts, answer.ending
-
-
-def _check_failure(recording: Recording, failure: AttemptFailure) -> None:
-    judged = recording.expected_class()
-    if judged is not None:
-        assert failure.failure_class in _JUDGED[judged], recording.name
-    else:
-        assert failure.failure_class is _RECORDED_ERRORS[recording.status], recording.name
-    assert failure.http_status == recording.status
-    assert failure.reached_provider
-
-
-def _check_answer(name: str, reading: Reading, parts: tuple[Part, ...], ending: Ending) -> None:
+def _check_answer(name: str, reading: Reading, answer: Answer) -> None:
+    parts, ending = answer.parts, answer.ending
     assert [part.kind.text for part in parts if isinstance(part.kind, Text)] == reading.texts(), name
     thoughts = [part for part in parts if isinstance(part.kind, Reasoning)]
     readable = [
@@ -126,13 +81,23 @@ def _check_usage(name: str, reading: Reading, usage: Usage | None) -> None:
     assert usage.reasoning_token_count == details.get("thinking_tokens"), name
 
 
+FORMAT = Format(
+    connected,
+    a_request(),
+    read_slowly,
+    failed=lambda reading: bool(reading.error) or not reading.stopped,
+    check=_check_answer,
+    errors={(401, ""): FailureClass.AUTHENTICATION, (404, ""): FailureClass.MODEL_NOT_FOUND},
+)
+
+
 async def test_own_recordings_say_what_their_bytes_say() -> None:
     """A2, A3: an answer is what its bytes say, however the network cuts them."""
-    counts = await checked(message_recordings(OWN_RECORDINGS), _check)
+    counts = await checked(message_recordings(OWN_RECORDINGS), FORMAT.replayed)
     assert sum(counts.values()) >= 8
 
 
 async def test_the_corpus_says_what_its_bytes_say(capsys: pytest.CaptureFixture[str]) -> None:
     """A2, A3: every recorded answer of the format is read as its bytes say, however cut."""
-    counts = await checked(message_recordings(required_corpus()), _check)
+    counts = await checked(message_recordings(required_corpus()), FORMAT.replayed)
     print_counts(f"recorded messages of Anthropic, {len(SEEDS)} splits each", counts, capsys)

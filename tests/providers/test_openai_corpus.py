@@ -4,43 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from paceline_server.completion.answer import Ending, FinishReason
+from paceline_server.completion.answer import FinishReason
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.content import Part, Reasoning, Text, ToolCall
-from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.content import Reasoning, Text, ToolCall
 from paceline_server.completion.usage import Usage
-from paceline_server.providers.openai import OpenAIProvider
+from paceline_server.providers.base import Answer
+from tests.providers.corpus_driver import Format
 from tests.providers.openai_reading import Reading, chat_recordings, read_slowly
-from tests.providers.openai_support import a_request, connected, streamed
+from tests.providers.openai_support import a_request, connected
 from tests.providers.recordings_reader import (
     OWN_RECORDINGS,
     SEEDS,
-    Recording,
     checked,
     print_counts,
     required_corpus,
 )
-from tests.providers.replay import answering
 
-_WAITING = {FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.OVERLOADED}
-_JUDGED: dict[str, set[FailureClass]] = {
-    "transient": _WAITING,
-    "transient(long)": {FailureClass.RATE_LIMITED},
-    "permanent(request)": {FailureClass.INVALID_REQUEST, FailureClass.CONTEXT_TOO_LONG},
-    "permanent(context)": {FailureClass.CONTEXT_TOO_LONG},
-    "permanent(quota)": {FailureClass.QUOTA},
-    "permanent(model)": {FailureClass.MODEL_NOT_FOUND},
-    "ambiguous": {*_WAITING, FailureClass.QUOTA},
-}
-_RECORDED_ERRORS: dict[tuple[int, str], FailureClass] = {
-    (400, "unsupported_value"): FailureClass.UNSUPPORTED,
-    (400, "invalid_image_url"): FailureClass.INVALID_REQUEST,
-    (400, "empty_array"): FailureClass.INVALID_REQUEST,
-    (400, "maximum context length"): FailureClass.CONTEXT_TOO_LONG,
-    (401, ""): FailureClass.AUTHENTICATION,
-    (404, ""): FailureClass.MODEL_NOT_FOUND,
-    (429, "rate limit"): FailureClass.RATE_LIMITED,
-}
 _FINISH = {
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,
@@ -52,57 +31,9 @@ _FINISH = {
 }
 
 
-async def _check(recording: Recording, seed: int) -> str:
-    script = answering(recording.body, status=recording.status, headers=recording.headers, seed=seed)
-    async with connected(script) as (provider, server):
-        if recording.kind == "error":
-            for ask in (provider.complete, provider.open):
-                with pytest.raises(AttemptFailure) as caught:
-                    await ask(a_request())
-                _check_failure(recording, caught.value)
-            return "failed"
-
-        reading = read_slowly(recording)
-        if reading.error or reading.finish is None:
-            with pytest.raises(AttemptFailure) as caught:
-                await _answer(provider, recording)
-            _check_failure(recording, caught.value)
-            return "failed"
-        parts, ending = await _answer(provider, recording)
-        _check_answer(recording.name, reading, parts, ending)
-        assert server.connection_count == 1
-        return "answered"
-
-
-async def _answer(provider: OpenAIProvider, recording: Recording) -> tuple[tuple[Part, ...], Ending]:
-    answer = await (streamed(provider) if recording.streamed else provider.complete(a_request()))
-    return answer.parts, answer.ending
-
-
-def _check_failure(recording: Recording, failure: AttemptFailure) -> None:
-    judged = recording.expected_class()
-    said = recording.body.decode("utf-8", "replace").lower()
-    if judged is not None:
-        assert failure.failure_class in _JUDGED[judged], recording.name
-    elif recording.kind == "error":
-        expected = {
-            expected
-            for (status, word), expected in _RECORDED_ERRORS.items()
-            if status == recording.status and word in said
-        }
-        assert expected == {failure.failure_class}, recording.name
-    elif "responsibleaipolicyviolation" in said:
-        assert failure.failure_class is FailureClass.CONTENT_FILTERED, recording.name
-    elif "token limit reached" in said:
-        assert failure.failure_class is FailureClass.CONTEXT_TOO_LONG, recording.name
-    else:
-        assert failure.failure_class is FailureClass.TRANSIENT, recording.name
-    assert failure.http_status == recording.status
-    assert failure.reached_provider
-
-
-def _check_answer(name: str, reading: Reading, parts: tuple[Part, ...], ending: Ending) -> None:
-    kinds = [part.kind for part in parts]
+def _check_answer(name: str, reading: Reading, answer: Answer) -> None:
+    kinds, ending = [part.kind for part in answer.parts], answer.ending
+    assert [type(kind) for kind in kinds] == reading.kinds, name
     thoughts = [kind for kind in kinds if isinstance(kind, Reasoning)]
     assert "".join(kind.text for kind in kinds if isinstance(kind, Text)) == reading.text, name
     assert "".join(thought.text for thought in thoughts) == reading.reasoning, name
@@ -112,6 +43,7 @@ def _check_answer(name: str, reading: Reading, parts: tuple[Part, ...], ending: 
     assert reading.finish is not None
     assert ending.finish_reason is _FINISH[reading.finish], name
     assert ending.provider_reason in {reading.finish, "refusal"}, name
+    assert ending.served_model == reading.model, name
     _check_usage(name, reading, ending.usage)
 
 
@@ -139,13 +71,33 @@ def _check_usage(name: str, reading: Reading, usage: Usage | None) -> None:
         assert usage.reasoning_token_count == min(reasoning, told["completion_tokens"]), name
 
 
+FORMAT = Format(
+    connected,
+    a_request(),
+    read_slowly,
+    failed=lambda reading: bool(reading.error) or reading.finish is None,
+    check=_check_answer,
+    errors={
+        (400, "unsupported_value"): FailureClass.UNSUPPORTED,
+        (400, "invalid_image_url"): FailureClass.INVALID_REQUEST,
+        (400, "empty_array"): FailureClass.INVALID_REQUEST,
+        (400, "maximum context length"): FailureClass.CONTEXT_TOO_LONG,
+        (401, ""): FailureClass.AUTHENTICATION,
+        (404, ""): FailureClass.MODEL_NOT_FOUND,
+        (429, "rate limit"): FailureClass.RATE_LIMITED,
+        (200, "responsibleaipolicyviolation"): FailureClass.CONTENT_FILTERED,
+        (200, "token limit reached"): FailureClass.CONTEXT_TOO_LONG,
+    },
+)
+
+
 async def test_own_recordings_say_what_their_bytes_say() -> None:
     """A2, A3: an answer is what its bytes say, however the network cuts them."""
-    counts = await checked(chat_recordings(OWN_RECORDINGS), _check)
+    counts = await checked(chat_recordings(OWN_RECORDINGS), FORMAT.replayed)
     assert sum(counts.values()) >= 8
 
 
 async def test_the_corpus_says_what_its_bytes_say(capsys: pytest.CaptureFixture[str]) -> None:
     """A2, A3: every recorded answer of every vendor of the format is read as its bytes say, however cut."""
-    counts = await checked(chat_recordings(required_corpus()), _check)
+    counts = await checked(chat_recordings(required_corpus()), FORMAT.replayed)
     print_counts(f"recorded chat completions, {len(SEEDS)} splits each", counts, capsys)
