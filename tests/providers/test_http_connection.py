@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.http import RequestBody, send
 from paceline_server.providers.http_connection import HttpConnection
@@ -54,11 +55,24 @@ def _raw(answer: bytes, *, then_closes: bool = False) -> Script:
 
 async def test_answers_that_are_not_final_are_skipped() -> None:
     """A2: an answer begins with its final status, whatever is announced before it."""
-    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n"
+    early = b"HTTP/1.1 100 Continue\r\n\r\n" * 15 + b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n"
     async with _served(_raw(early + _ANSWER)) as (transport, server):
         for _ in range(2):
             assert await _whole(transport, _request(server.url)) == b"hello"
         assert server.connection_count == 1
+
+
+@pytest.mark.parametrize(
+    "early",
+    [b"HTTP/1.1 099 None\r\n\r\n", b"HTTP/1.1 000 None\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 17],
+)
+async def test_what_never_comes_to_a_final_status_is_not_http(early: bytes) -> None:
+    """A2, A3: a status that HTTP has not, and interim answers without end, are not waited out."""
+    async with _served(_raw(early)) as (transport, server):
+        with pytest.raises(AttemptFailure) as caught:
+            await _whole(transport, _request(server.url))
+        assert caught.value.failure_class is FailureClass.MALFORMED_RESPONSE
+        await server.until(lambda: server.open_count == 0)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ class AttemptFailure(Exception):
         provider_code: The provider's own code or type for the error, if any.
         retry_after: Seconds that the provider asks to wait; None if it asks nothing.
         reached_provider: Whether the request may have been seen, and so billed.
-        blameless: The gateway itself is at fault, so no target is penalised; another may be tried, as ever.
+        blameless: No target is at fault, so none is penalised; it or another may be tried, as ever.
         field: Where in the prompt the fault is, as "messages[0].parts[1]", if the gateway itself found it.
         target: Filled in by the engine.
     """

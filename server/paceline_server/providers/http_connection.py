@@ -14,7 +14,9 @@ from typing import cast
 import aiohttp
 import httpx
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -29,8 +31,12 @@ _MAX_DIRECT_BYTES = 1024 * 1024
 """Larger bodies are sent piece by piece, so that other calls are served in between."""
 
 _PIECE_BYTES = 64 * 1024
+_FIRST_STATUS = 100
 _FIRST_FINAL_STATUS = 200
 _SWITCHING_PROTOCOLS = 101
+
+_MAX_INTERIM_COUNT = 16
+"""How many interim answers may come before the one that counts."""
 
 
 class HttpConnection(ResponseHandler):
@@ -47,11 +53,22 @@ class HttpConnection(ResponseHandler):
         self._unsent = memoryview(b"")
         self._next_piece: asyncio.Handle | None = None
         self._was_slowed = False
+        self._has_answered = False
+        self._is_reused = False
+        self._is_silent = True
 
     @property
     def should_close(self) -> bool:
         """Whether the connection may not be used again."""
         return super().should_close or self._paused or bool(self._unsent)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it has answered before, and to the latest request not with a byte.
+
+        If it breaks like this, it had most likely died while nobody used it.
+        """
+        return self._is_reused and self._is_silent
 
     def is_connected(self) -> bool:
         """Whether a request may be sent: a kept connection on which bytes came unasked is out of step."""
@@ -76,6 +93,7 @@ class HttpConnection(ResponseHandler):
         if transport is None or transport.is_closing():
             raise httpx.ConnectError("the connection was closed before it was used")
         self._was_slowed = False
+        self._is_reused, self._is_silent = self._has_answered, True
         self.set_response_params(
             skip_payload=not body_follows,
             read_until_eof=True,
@@ -92,10 +110,19 @@ class HttpConnection(ResponseHandler):
             self._unsent = memoryview(body)
             self._send_piece()
 
-        while True:
+        for _ in range(_MAX_INTERIM_COUNT + 1):
             message, payload = await self.read()
             if message.code >= _FIRST_FINAL_STATUS or message.code == _SWITCHING_PROTOCOLS:
+                self._has_answered = True
                 return message, payload
+            if message.code < _FIRST_STATUS:
+                raise HttpProcessingError(message="no status of HTTP")
+        raise HttpProcessingError(message="too many interim answers")
+
+    def data_received(self, data: bytes) -> None:
+        """Take note that the provider answers, before its bytes are parsed."""
+        self._is_silent = False
+        super().data_received(data)
 
     def resume_writing(self) -> None:
         """Go on with a large body once the socket has taken what was written."""
@@ -151,6 +178,11 @@ class ConnectionPool(aiohttp.TCPConnector):
         """Make an empty one on the running loop; a `limit` of 0 is none."""
         super().__init__(limit=limit, ssl=tls)
         self._factory = cast("partial[ResponseHandler]", partial(HttpConnection, loop=self._loop))
+
+    def close_idle(self, key: ConnectionKey) -> None:
+        """Close the connections to one place that nobody uses, so that the next one to it is new."""
+        for connection, _ in self._conns.pop(key, ()):
+            connection.close()
 
 
 def _fail(body: StreamReader | None, failure: Exception) -> None:

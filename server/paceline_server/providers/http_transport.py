@@ -20,6 +20,7 @@ from paceline_server.providers.aiohttp_failures import CONNECTION_FAILURES, not_
 from paceline_server.providers.http import ArrivingBody, ArrivingResponse, RequestBody
 from paceline_server.providers.http_connection import ConnectionPool, HttpConnection
 from paceline_server.providers.http_origin import Origin, ProxyLookup, origin_of
+from paceline_server.providers.transport_failures import StaleConnection
 
 DEFAULT_CONNECT_TIMEOUT = 5.0
 """Seconds, for name resolution, the connection and TLS together."""
@@ -98,13 +99,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         origin = self._origins.get((url.scheme, url.netloc)) or await self._new_origin(url)
         head = origin.head(request, len(body))
         connection = await self._connection(origin)
+        protocol = cast("HttpConnection", connection.protocol)
         answered = False
         try:
-            protocol = cast("HttpConnection", connection.protocol)
             message, payload = await protocol.exchange(head, body, body_follows=request.method != "HEAD")
             answered = True
         except CONNECTION_FAILURES as error:
-            raise not_answered(error) from error
+            raise self._not_answered(protocol, origin, error) from error
         finally:
             if not answered:
                 connection.close()
@@ -120,6 +121,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def _new_origin(self, url: httpx.URL) -> Origin:
         origin = await origin_of(url, trust_env=self._trust_env, proxy_lookup=self._proxy_lookup)
         return self._origins.setdefault((url.scheme, url.netloc), origin)
+
+    def _not_answered(self, protocol: HttpConnection, origin: Origin, error: Exception) -> httpx.RequestError:
+        if not protocol.is_stale or self._pool is None:
+            return not_answered(error)
+        # What killed one kept connection has most likely killed the others, and a retry would take the next.
+        self._pool.close_idle(origin.connection_request.connection_key)
+        return StaleConnection(type(error).__name__)
 
     async def _connection(self, origin: Origin) -> Connection:
         if self._closed:

@@ -22,6 +22,10 @@ class NoDescriptorLeft(httpx.ConnectError):
     """The process, or its machine, has as many files open as it may: no fault of the provider."""
 
 
+class StaleConnection(httpx.ReadError):
+    """A kept connection broke before a byte of the answer: it had died unnoticed, not the provider."""
+
+
 class TlsFailed(httpx.ConnectError):
     """There is a connection, but no TLS session on it."""
 
@@ -52,6 +56,12 @@ _NOT_SENT: Sequence[_Translation] = (
 """Exceptions after which the provider cannot have seen, nor billed, the request. First match wins."""
 
 _SENT: Sequence[_Translation] = (
+    _Translation(
+        StaleConnection,
+        FailureClass.TRANSIENT,
+        "a kept connection had died before it was used again",
+        blameless=True,
+    ),
     _Translation(httpx.TimeoutException, FailureClass.TIMEOUT, "the provider stopped answering"),
     _Translation(httpx.RemoteProtocolError, FailureClass.MALFORMED_RESPONSE, "the answer is not HTTP"),
     _Translation(httpx.DecodingError, FailureClass.MALFORMED_RESPONSE, "the answer cannot be decompressed"),
