@@ -267,6 +267,38 @@ async def test_other_callers_are_served_while_images_are_decoded() -> None:
     fitter.close()
 
 
+async def test_files_are_judged_in_no_threads_of_the_loop(fitter: TargetFitter) -> None:
+    """A8: files to judge, however many and large, keep no one from looking up the name of a host."""
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    asyncio.get_running_loop().set_default_executor(ended)
+    prompt = prompt_of(Media("application/pdf", PDF))
+    assert await fitter.fitted(prompt, "acme", Profile()) is prompt
+
+
+async def test_a_file_whose_caller_left_is_not_judged() -> None:
+    """A8: a caller leaves at once; a file that waited for its turn is forgotten, and the next one has it."""
+    gate = _Gate()
+    fitter = TargetFitter(judging_threads=gate)
+    prompt = prompt_of(Media("image/png", _PNG))
+    async with asyncio.TaskGroup() as tasks:
+        judged = tasks.create_task(fitter.fitted(prompt, "acme", _SMALL))
+        await asyncio.to_thread(gate.starts.acquire)
+        await asyncio.to_thread(gate.submissions.acquire)
+        leaving = tasks.create_task(fitter.fitted(prompt, "acme", _SMALL))
+        await asyncio.to_thread(gate.submissions.acquire)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert leaving.cancelled()
+        after = tasks.create_task(fitter.fitted(prompt, "acme", _SMALL))
+        await asyncio.to_thread(gate.submissions.acquire)
+        assert not judged.done()
+        gate.opened.set()
+    assert await judged == await after != prompt
+    assert gate.start_count == gate.finish_count == 2
+    fitter.close()
+
+
 async def test_many_images_of_one_call_take_one_thread_at_a_time() -> None:
     """A8: a call with many images takes its turn among the others with each of them."""
     gate = _Gate()

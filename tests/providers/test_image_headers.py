@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from operator import itemgetter
 
 import pytest
 
 from paceline_server.completion.content import Media
 from paceline_server.providers.image_fields import bmp_header, tiff_header, webp_header
 from paceline_server.providers.image_walks import boxes_header, gif_header, jpeg_header, png_header
-from paceline_server.providers.media_faults import DamagedMedia
+from paceline_server.providers.media_faults import DamagedMedia, MediaMisfit
 from paceline_server.providers.media_fitting import judged
 from tests.providers.pictures import HEIC, claimed_png, noise, photograph, stored
 
@@ -137,12 +139,54 @@ def test_a_file_of_empty_parts_is_not_walked_to_its_end(data: bytes) -> None:
         _judged(data)
 
 
-def test_the_tiles_of_a_tiff_count() -> None:
+_LONG = 4
+_TILED = (
+    (256, _LONG, 100),
+    (257, _LONG, 100),
+    (322, _LONG, 60_000),
+    (323, _LONG, 60_000),
+    (324, _LONG, 8),
+    (325, _LONG, 1),
+)
+
+
+def _tiff(entries: Sequence[tuple[int, int, int]], order: str = "<") -> bytes:
+    """A TIFF of nothing but a directory: of each field its tag, its kind and its number."""
+    fields = b"".join(struct.pack(f"{order}HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    return mark + struct.pack(f"{order}IH", 8, len(entries)) + fields + bytes(4)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_tiles_of_a_tiff_count(order: str) -> None:
     """A8: a decoder holds a whole tile, however small the image is."""
-    entries = ((256, 9), (257, 9), (322, 60_000), (323, 60_000), (324, 8), (325, 1))
-    fields = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
-    header = tiff_header(b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + fields + bytes(4))
-    assert header.pixel_count == 3_600_000_000
+    assert tiff_header(_tiff(_TILED, order)).pixel_count == 3_600_000_000
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [2, 5, 6, 8, 9, 11, 12, 13, 16, 17, 18])
+@pytest.mark.parametrize("tag", [tag for tag, _, _ in _TILED])
+def test_a_tiff_cannot_hide_its_size_in_another_kind_of_number(tag: int, kind: int, order: str) -> None:
+    """A8: decoders take a tile's size in kinds of numbers that are not read here, so such a file is none."""
+    entries = [(each, kind if each == tag else _LONG, value) for each, _, value in _TILED]
+    with pytest.raises(MediaMisfit, match="send it as JPEG or PNG"):
+        _judged(_tiff(entries, order))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("sides", [(60_000, 112), (112, 60_000)])
+def test_a_tiff_cannot_hide_its_size_in_a_field_that_stands_twice(sides: tuple[int, int], order: str) -> None:
+    """A8: of two fields of one tag a decoder may take either, next to each other or not."""
+    first, second = ([(322, _LONG, side), (323, _LONG, side)] for side in sides)
+    for sizes in (sorted(first + second, key=itemgetter(0)), first + second):
+        with pytest.raises(MediaMisfit, match="send it as JPEG or PNG"):
+            _judged(_tiff([*_TILED[:2], *sizes, *_TILED[4:]], order))
+
+
+def test_other_fields_of_a_tiff_are_of_any_kind() -> None:
+    """A8: only the fields that tell the size are of few kinds."""
+    header = tiff_header(_tiff([*_TILED, (33_000, 9, 1), (34_000, 13, 1)]))
+    assert (header.width, header.height) == (100, 100)
 
 
 def test_only_one_pass_over_a_sequential_jpeg_is_reducible() -> None:

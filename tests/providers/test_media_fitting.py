@@ -9,12 +9,13 @@ import pytest
 
 from paceline_server.completion.content import Media
 from paceline_server.providers.media_faults import DamagedMedia, MediaMisfit
-from paceline_server.providers.media_fitting import Refitting, judged
+from paceline_server.providers.media_fitting import MAX_QUOTED_LENGTH, Refitting, judged
 from paceline_server.providers.profile import MediaLimits
 from tests.providers.pictures import HEIC, PDF, claimed_png, noise, photograph, stored
 
 _PNG = stored(photograph((120, 80)), "PNG")
 _JPEG = stored(photograph((120, 80)), "JPEG")
+_QUOTED = "data:;base64," + b64encode(_PNG).decode().translate({43: "%2b", 47: "%2F", 61: "%3d"})
 _SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
 _WAV = b"RIFF\x24\0\0\0WAVEfmt "
 _LIMITS = MediaLimits(
@@ -164,6 +165,7 @@ def test_an_image_of_unknown_size_is_not_taken_to_be_small() -> None:
     [
         (Media("", uri=f"data:image/gif;base64,{b64encode(_PNG).decode()}"), Media("image/png", _PNG)),
         (Media("image/png", uri=f"DATA:;base64,{quote(b64encode(_PNG))}"), Media("image/png", _PNG)),
+        (Media("", uri=_QUOTED), Media("image/png", _PNG)),
         (Media("", uri="data:text/csv,a%2Cb"), Media("text/csv", b"a,b")),
         (Media("", uri="data:,Gr%C3%BC%C3%9Fe"), Media("text/plain", "Grüße".encode())),
     ],
@@ -172,6 +174,24 @@ def test_the_bytes_of_a_data_uri_are_judged_like_others(media: Media, inline: Me
     """A8: a data: URI is no way around the limits, and needs no target that takes URIs."""
     assert judged(media, None) == inline
     assert judged(media, MediaLimits(frozenset({inline.media_type}), takes_uris=False)) == inline
+
+
+@pytest.mark.parametrize("limits", [None, MediaLimits(frozenset({"text/plain"}))])
+def test_a_long_text_is_not_unquoted(limits: MediaLimits | None) -> None:
+    """A8: a data: URI cannot be built to keep all other calls waiting while it is unquoted."""
+    longest = "%61" + "a" * (MAX_QUOTED_LENGTH - 3)
+    assert judged(Media("", uri=f"data:,{longest}"), limits) == Media("text/plain", b"a" * (len(longest) - 2))
+    with pytest.raises(MediaMisfit, match="send the bytes as data"):
+        judged(Media("", uri=f"data:,{longest}a"), limits)
+
+
+def test_only_what_is_quoted_has_a_greatest_length() -> None:
+    """A8: a data: URI that takes no unquoting, or is base64, is as long as it likes."""
+    text = "a" * (MAX_QUOTED_LENGTH + 1)
+    assert judged(Media("", uri=f"data:,{text}"), None) == Media("text/plain", text.encode())
+    data = b"\xff" * MAX_QUOTED_LENGTH
+    coded = quote(b64encode(data), safe="")
+    assert judged(Media("", uri=f"data:a/b;base64,{coded}"), None) == Media("a/b", data)
 
 
 @pytest.mark.parametrize(

@@ -21,23 +21,34 @@ from paceline_server.providers.profile import MediaLimits, Profile
 REFITTING_THREAD_COUNT = 2
 """Images that are decoded at a time: a burst of them waits, and takes neither all memory nor all CPUs."""
 
+JUDGING_THREAD_COUNT = 2
+"""Files that are judged at a time. Not in the threads that decode, whose work takes far longer, nor in those
+of the event loop, which look up the names of hosts."""
+
 
 class TargetFitter:
     """Fits prompts to targets; it remembers nothing of them.
 
-    A cancelled caller leaves at once. An image that is being decoded then is decoded to its end, and its
+    A cancelled caller leaves at once. A file that is being judged or decoded then is so to its end, and its
     thread is free for another only after that; one that waits for a thread is forgotten.
     """
 
-    def __init__(self, threads: Executor | None = None) -> None:
-        """Decode in `threads`, which it then owns; by default in its own, of which none starts unneeded."""
+    def __init__(self, threads: Executor | None = None, judging_threads: Executor | None = None) -> None:
+        """Decode in `threads` and judge in `judging_threads`, which it then owns.
+
+        By default both are its own, of which none starts unneeded.
+        """
         # A call has at most one image in here, so that one with many keeps no other waiting for all of them.
         self._threads = threads or ThreadPoolExecutor(
             REFITTING_THREAD_COUNT, thread_name_prefix="paceline-images"
         )
+        self._judging_threads = judging_threads or ThreadPoolExecutor(
+            JUDGING_THREAD_COUNT, thread_name_prefix="paceline-files"
+        )
 
     def close(self) -> None:
-        """Let the threads end. Nothing can be fitted afterwards but what needs no decoding."""
+        """Let the threads end. Nothing can be fitted afterwards but what holds no files."""
+        self._judging_threads.shutdown(wait=False, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def fitted(self, prompt: Prompt, provider: str, profile: Profile) -> Prompt:
@@ -101,10 +112,10 @@ class TargetFitter:
         return part if kind is part.kind and signature is part.signature else Part(kind, signature)
 
     async def _media(self, media: Media, where: str, limits: MediaLimits | None) -> Media:
+        loop = asyncio.get_running_loop()
         try:
-            verdict = await asyncio.to_thread(judged, media, limits)
+            verdict = await loop.run_in_executor(self._judging_threads, judged, media, limits)
             if isinstance(verdict, Refitting):
-                loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._threads, verdict.done)
         except DamagedMedia as error:
             raise _failure(FailureClass.INVALID_REQUEST, where, f"{error}; send the whole file") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 
 from paceline_server.providers.image_header import ImageHeader, number
-from paceline_server.providers.media_faults import DamagedMedia
+from paceline_server.providers.media_faults import DamagedMedia, MediaMisfit
 
 _OLD_BMP_HEADER = 12
 _BMP_RUN_LENGTH = frozenset({1, 2, 4, 5})
@@ -69,6 +69,7 @@ def tiff_header(data: bytes) -> ImageHeader:
 
     Raises:
         DamagedMedia: It is cut, or lacks what an image must have.
+        MediaMisfit: Its directory is one that readers take differently.
     """
     order = "<" if data.startswith(b"II") else ">"
     fields = _tiff_fields(data, order)
@@ -93,9 +94,15 @@ def _tiff_fields(data: bytes, order: str) -> dict[int, tuple[int, int]]:
     (directory,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, directory)
     fields = {}
+    previous = -1
     for start in range(directory + 2, directory + 2 + 12 * count, 12):
         tag, kind, length = struct.unpack_from(f"{order}HHI", data, start)
-        if tag in _TIFF_TAGS and kind in _TIFF_NUMBERS and length:
+        # Of a field that stands twice the decoder takes another one than is read here, and it takes kinds of
+        # numbers that no writer uses for these: either would hide how much it allocates.
+        if tag <= previous or (tag in _TIFF_TAGS and kind not in _TIFF_NUMBERS):
+            raise MediaMisfit("is a TIFF whose fields are not as they must be; send it as JPEG or PNG")
+        previous = tag
+        if tag in _TIFF_TAGS and length:
             size = _TIFF_NUMBERS[kind]
             place = start + 8
             if length * size > 4:  # noqa: PLR2004 - what fits into the place of an address stands there itself

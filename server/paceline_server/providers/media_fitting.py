@@ -21,6 +21,10 @@ from paceline_server.providers.image_walks import boxes_header, gif_header, jpeg
 from paceline_server.providers.media_faults import DamagedMedia, MediaMisfit
 from paceline_server.providers.profile import MediaLimits
 
+MAX_QUOTED_LENGTH = 256 * 1024
+"""Characters of a `data:` URI that have to be unquoted, which makes an object of each quoted byte and lets
+no other thread run meanwhile."""
+
 _HEADERS: Mapping[str, Callable[[bytes], ImageHeader]] = {
     "image/avif": boxes_header,
     "image/bmp": bmp_header,
@@ -33,6 +37,9 @@ _HEADERS: Mapping[str, Callable[[bytes], ImageHeader]] = {
     "image/webp": webp_header,
 }
 _DATA_SCHEME = "data:"
+_QUOTED_BASE64 = {"%2B": "+", "%2b": "+", "%2F": "/", "%2f": "/", "%3D": "=", "%3d": "="}
+"""The characters of base64 that are quoted in a URI; the others never are."""
+
 _PDF_START_SCANNED = 1024
 """Readers pass over what stands before a document's first line, if it is not more than this."""
 
@@ -85,16 +92,32 @@ def judged(media: Media, limits: MediaLimits | None) -> Media | Refitting:
 
 def _inlined(media: Media) -> Media:
     head, comma, body = media.uri[len(_DATA_SCHEME) :].partition(",")
-    data = unquote_to_bytes(body)
     kind = head.removesuffix(";base64")
-    try:
-        # Texts are quoted, everything else is base64.
-        data = binascii.a2b_base64(data, strict_mode=True) if kind != head else data
-    except binascii.Error as error:
-        raise DamagedMedia("is a data: URI whose base64 is broken") from error
+    # Texts are quoted, everything else is base64.
+    data = _unquoted(body) if kind == head else _from_base64(body)
     if not comma or not data:
         raise DamagedMedia("is a data: URI without data")
     return replace(media, media_type=media.media_type or kind or media_types.PLAIN_TEXT, data=data, uri="")
+
+
+def _unquoted(body: str) -> bytes:
+    if "%" not in body:
+        return body.encode()
+    if len(body) > MAX_QUOTED_LENGTH:
+        raise MediaMisfit(
+            f"is a quoted data: URI of more than {MAX_QUOTED_LENGTH} characters; send the bytes as data"
+        )
+    return unquote_to_bytes(body)
+
+
+def _from_base64(body: str) -> bytes:
+    if "%" in body:
+        for quoted, character in _QUOTED_BASE64.items():
+            body = body.replace(quoted, character)
+    try:
+        return binascii.a2b_base64(body.encode(), strict_mode=True)
+    except binascii.Error as error:
+        raise DamagedMedia("is a data: URI whose base64 is broken") from error
 
 
 def _referred(media: Media, limits: MediaLimits) -> Media:
