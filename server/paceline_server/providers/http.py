@@ -7,25 +7,19 @@ httpx's client around it. What an answer means is the adapters' business; socket
 from __future__ import annotations
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import httpx
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.inflation import Inflater, inflater_of
 from paceline_server.providers.transport_failures import transport_failure
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 ERROR_PATIENCE = 1.0
 """Seconds that an error's explanation is waited for; status and headers class it without one."""
-
-_MAX_INFLATED_BYTES = 1024 * 1024
-"""What is decompressed at once: a compressed byte may unfold to a thousand."""
-
-_ANY_ZLIB_HEADER = zlib.MAX_WBITS | 32
-"""Tells zlib to accept the gzip and the zlib form alike."""
 
 
 class RequestBody(httpx.AsyncByteStream):
@@ -114,7 +108,7 @@ class ProviderResponse:
         self._byte_count = 0
         self._response = response
         # The raw headers: looking one up by its name decodes them all.
-        self._inflate = _inflater(
+        self._inflater = inflater_of(
             response.raw_headers if isinstance(response, ArrivingResponse) else response.headers.raw
         )
         self._closed = False
@@ -138,8 +132,8 @@ class ProviderResponse:
         """
         whole = False
         try:
-            inflate = self._inflate
-            chunk = await (self._body.read() if inflate is None else self._read_inflated(inflate))
+            inflater = self._inflater
+            chunk = await (self._body.read() if inflater is None else self._read_inflated(inflater))
             self._byte_count += len(chunk)
             whole = True
         except httpx.RequestError as error:
@@ -191,17 +185,14 @@ class ProviderResponse:
             self._closed = True
             await self._body.aclose()
 
-    async def _read_inflated(self, inflate: zlib._Decompress) -> bytes:
+    async def _read_inflated(self, inflater: Inflater) -> bytes:
         # The decompressor may need several chunks before it gives a byte, and b"" would mean the end.
-        try:
-            while chunk := inflate.unconsumed_tail or await self._body.read():
-                if inflate.unconsumed_tail:
-                    await asyncio.sleep(0)  # no bytes are waited for, and other calls must not wait either
-                if inflated := inflate.decompress(chunk, _MAX_INFLATED_BYTES):
-                    return inflated
-            return inflate.flush()
-        except zlib.error as error:
-            raise httpx.DecodingError("the compressed body is damaged") from error
+        while chunk := inflater.rest or await self._body.read():
+            if inflater.rest:
+                await asyncio.sleep(0)  # no bytes are waited for, and other calls must not wait either
+            if inflated := inflater.inflate(chunk):
+                return inflated
+        return inflater.flush()
 
 
 def too_large(max_bytes: int, *, http_status: int) -> AttemptFailure:
@@ -229,15 +220,3 @@ async def send(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> P
     except httpx.DecodingError as error:
         await response.aclose()
         raise transport_failure(error, http_status=response.status_code) from error
-
-
-def _inflater(raw_headers: Iterable[tuple[bytes, bytes]]) -> zlib._Decompress | None:
-    for name, value in raw_headers:
-        if name.lower() != b"content-encoding":
-            continue
-        encoding = value.strip().lower()
-        if encoding in {b"gzip", b"x-gzip", b"deflate"}:
-            return zlib.decompressobj(_ANY_ZLIB_HEADER)
-        if encoding not in {b"", b"identity"}:
-            raise httpx.DecodingError("the answer has a content encoding that was not asked for")
-    return None

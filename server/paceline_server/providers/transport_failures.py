@@ -59,7 +59,7 @@ _SENT: Sequence[_Translation] = (
     _Translation(
         StaleConnection,
         FailureClass.TRANSIENT,
-        "a kept connection had died before it was used again",
+        "a kept connection broke before a byte of the answer",
         blameless=True,
     ),
     _Translation(httpx.TimeoutException, FailureClass.TIMEOUT, "the provider stopped answering"),
