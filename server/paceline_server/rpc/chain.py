@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 
 from paceline.v1 import chain_pb2, completion_pb2
@@ -15,6 +14,7 @@ from paceline_server.rpc.shell import Rpc
 from paceline_server.strategies import engine
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.strategies.call import Call
+from paceline_server.strategies.clock import SilenceClock
 from paceline_server.strategies.model import Model
 from paceline_server.strategies.verdict import deadline_exceeded
 
@@ -61,7 +61,8 @@ class ChainRpc:
 async def _written(rpc: Rpc, event: chain_pb2.StreamChainResponse) -> bool:
     """Send an event outside the engine; tells whether the deadline left a slow reader the time for it."""
     try:
-        async with asyncio.timeout_at(rpc.deadline):
+        async with SilenceClock() as clock:
+            clock.arm(rpc.deadline)
             await rpc.write(event)
     except TimeoutError:
         return False

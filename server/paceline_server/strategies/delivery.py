@@ -58,7 +58,7 @@ class Delivery:
         self._recovery = recovery
         self._hold_token_count = hold_token_count
         self._held_back: list[Delta] = []
-        self._joined = JoinedAnswer()
+        self._joined: JoinedAnswer | None = None
         self._earlier: list[Usage] = []
         self._seen_character_count = 0
         self._source_index = 0
@@ -66,6 +66,7 @@ class Delivery:
         if recovery is Recovery.HOLD and hold_token_count > 0:
             self._detour = self._hold
         elif recovery is Recovery.CONTINUE:
+            self._joined = JoinedAnswer()
             self._detour = self._join
 
     @property
@@ -81,7 +82,7 @@ class Delivery:
     @property
     def text(self) -> str:
         """What stands and can be gone on from; empty where it cannot, or the caller does not want that."""
-        return self._joined.text
+        return "" if self._joined is None else self._joined.text
 
     @property
     def seen_token_count(self) -> int:
@@ -101,7 +102,7 @@ class Delivery:
 
     def whole(self, completion: Completion) -> Completion:
         """The answer that the caller has, of which `completion` is the end or all."""
-        if not self._earlier:
+        if not self._earlier or self._joined is None:
             return completion
         return replace(
             completion,
@@ -123,7 +124,7 @@ class Delivery:
         await self._sink(event)
 
     async def _begin(self, event: AttemptStarted) -> None:
-        if event.continues:
+        if event.continues and self._joined is not None:
             self.delivered = False
             self._joined.go_on()
             return
@@ -148,10 +149,12 @@ class Delivery:
         self.delivered = False
         self._held_back.clear()
         self._earlier.clear()
-        self._joined.clear()
+        if self._joined is not None:
+            self._joined.clear()
         self._seen_character_count = 0
 
     def _join(self, delta: Delta) -> Awaitable[None]:
+        assert self._joined is not None  # noqa: S101 - only CONTINUE comes this way
         joined = self._joined.take(delta)
         if joined is None:
             return _nothing()
