@@ -42,7 +42,7 @@ LOG_CLOSING_TIME = 1.0
 """Seconds for the last lines of the log; a reader that takes none must not keep the process."""
 
 YOUNG_OBJECT_COUNT = 20_000
-"""New objects before the collector looks at them: some megabytes, in which cycles wait to be freed."""
+"""New objects before the collector looks at them: no call, however it ends, leaves its prompt to it."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -143,6 +143,11 @@ def test_parts_beyond_their_total_cost_no_less_than_nothing() -> None:
     assert Price(10**9, 0, 0).cost_nano_usd(Usage(10, 0, 20)) == 0
 
 
+def test_no_cost_is_too_large_to_be_told() -> None:
+    """K4: counts beyond all sense cost the most that the contract can say, and fail no call."""
+    assert Price(10**12, 0).cost_nano_usd(Usage(2**62)) == 2**63 - 1
+
+
 def test_a_providers_own_cost_stands() -> None:
     """K4: what the provider told is not calculated anew; without a price the cost stays unset."""
     price = Price(10**9, 10**9)

@@ -17,6 +17,10 @@ CHARACTERS_PER_TOKEN = 4
 """A rough mean over English text and the current tokenisers; used only where a provider told nothing."""
 
 
+LARGEST_COST = 2**63 - 1
+"""The largest that the contract can say, in 1e-9 USD; only a provider that counts wrongly comes near."""
+
+
 class UsageState(Enum):
     """Where the counts come from; ordered from the surest to the least sure."""
 
@@ -58,7 +62,7 @@ class Price:
     tiers: tuple[PriceTier, ...] = ()
 
     def cost_nano_usd(self, usage: Usage) -> int:
-        """The cost of `usage`, rounded down to a whole 1e-9 USD."""
+        """The cost of `usage`, rounded down to a whole 1e-9 USD; never more than can be encoded."""
         for tier in reversed(self.tiers):
             if usage.input_token_count > tier.above_input_token_count:
                 return tier.price.cost_nano_usd(usage)
@@ -77,7 +81,7 @@ class Price:
             + written * written_price
             + usage.output_token_count * self.output_nano_usd
         )
-        return total // TOKENS_PER_PRICE
+        return min(total // TOKENS_PER_PRICE, LARGEST_COST)
 
 
 @immutable(frozen=True, slots=True)

@@ -140,6 +140,8 @@ class EventStream:
 
     async def aclose(self) -> None:
         """Give the connection back if the answer was read to its end, else close it at once. Idempotent."""
+        # Its traceback holds the frame of `read`, which holds this.
+        self._failure = None
         try:
             if self._done:
                 await self._settle()

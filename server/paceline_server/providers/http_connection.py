@@ -142,6 +142,7 @@ class HttpConnection(ResponseHandler):
     def close(self) -> None:
         """Give up what is unsent, and tell whoever waits for the rest of an answer."""
         body = self._payload
+        self._unsent = memoryview(b"")
         self.abort()
         _fail(body, aiohttp.ClientConnectionError("the connection was closed"))
 

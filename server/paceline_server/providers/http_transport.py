@@ -43,7 +43,8 @@ class _Body(ArrivingBody):
             arrived = self._payload._read_nowait(-1)  # noqa: SLF001 - there is no other way to it
             if arrived:
                 return arrived
-            raise not_answered(error) from error
+            # It is kept with the payload, which this frame holds.
+            raise not_answered(error) from error.with_traceback(None)
 
     async def aclose(self) -> None:
         # At the end of the body the connection is in the pool already, and this does nothing.

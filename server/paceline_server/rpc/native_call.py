@@ -59,10 +59,11 @@ class NativeCall:
         """Answer the call; a client that leaves cancels this, and is told nothing more."""
         try:
             await self._answer(request)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             # The client has left, or else it must learn that nothing more will come.
             self._front.fail(self._id, CANCELLED, "the call was cancelled")
-            raise
+            # The task keeps it, and its frames whatever they hold: the request, and the task itself.
+            raise cancelled.with_traceback(None) from None
         except grpc.aio.AbortError:
             return
         except Exception as error:  # noqa: BLE001 - the outermost boundary: no text may leak

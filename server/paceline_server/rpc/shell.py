@@ -139,10 +139,15 @@ class Shell:
             return response
         finally:
             self._running.discard(task)
+            # What ends the task or aborts the call is kept, and this frame with it: it must hold neither.
+            del task, request
             if not self._running:
                 self._idle.set()
         status = self._status(failure, rpc)
-        self._ended(rpc, status.code.name, failure.reason.value)
+        reason = failure.reason.value
+        # Its traceback holds this frame.
+        del failure
+        self._ended(rpc, status.code.name, reason)
         try:
             await context.abort_with_status(status)
         except grpc.aio.AbortError:
@@ -191,6 +196,8 @@ class Shell:
                 usage=NOTHING_USED if record is None else record.total_usage(),
             )
         )
+        # Whoever still holds an exception of this call must not hold its prompt.
+        rpc.call = None
 
 
 def _current_task() -> asyncio.Task[Any]:

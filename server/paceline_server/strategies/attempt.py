@@ -59,8 +59,11 @@ async def _pump(run: AttemptRun, stream: AnswerStream, sink: Sink, clock: Silenc
     while True:
         try:
             deltas = await stream.read()
+        except AttemptFailure as failure:
+            _note(run, failure)
+            raise
         except Exception as error:
-            raise _failure(run, error) from error
+            raise _bug(error) from error
         if deltas is None:
             return
         if not deltas:
@@ -98,28 +101,35 @@ async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -
 async def _opened(run: AttemptRun, provider: Provider) -> AnswerStream:
     try:
         return await provider.open(_request(run))
+    except AttemptFailure as failure:
+        _note(run, failure)
+        raise
     except Exception as error:
-        raise _failure(run, error) from error
+        raise _bug(error) from error
 
 
 async def _completed(run: AttemptRun, provider: Provider) -> Answer:
     try:
         return await provider.complete(_request(run))
+    except AttemptFailure as failure:
+        _note(run, failure)
+        raise
     except Exception as error:
-        raise _failure(run, error) from error
+        raise _bug(error) from error
 
 
-def _failure(run: AttemptRun, error: Exception) -> AttemptFailure:
-    """What a provider's exception means: one that is no failure of the vocabulary is an adapter's bug.
+def _note(run: AttemptRun, failure: AttemptFailure) -> None:
+    # Should the caller leave before the failure is booked: what never reached the provider cost nothing.
+    run.sent = failure.reached_provider
+
+
+def _bug(error: Exception) -> AttemptFailure:
+    """What an exception means that is no failure of the vocabulary: a bug of the adapter's.
 
     It costs the attempt and not the call, since the next target may well answer.
     """
-    if not isinstance(error, AttemptFailure):
-        log_bug(error)
-        return AttemptFailure(FailureClass.MALFORMED_RESPONSE, "the answer could not be read")
-    # Should the caller leave before the failure is booked: what never reached the provider cost nothing.
-    run.sent = error.reached_provider
-    return error
+    log_bug(error)
+    return AttemptFailure(FailureClass.MALFORMED_RESPONSE, "the answer could not be read")
 
 
 def _request(run: AttemptRun) -> ProviderRequest:

@@ -139,7 +139,8 @@ class _Course:
         self.final = unanswered.final or self.delivery.final
         if unanswered.nothing_sent and mine.admission is not Admission.RETRY:
             if unanswered.held:
-                self.held.append((position, unanswered))
+                # The frames that it came through hold this course.
+                self.held.append((position, unanswered.with_traceback(None)))
             else:
                 self.rejected_count += 1
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 NEVER = float("inf")
 
@@ -28,6 +28,7 @@ class SilenceClock:
         self._deadline = NEVER
         self._expired = False
         self._handle: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Self:
         """Bind to the current task."""
@@ -46,7 +47,11 @@ class SilenceClock:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        # The task's exception holds frames that hold this clock.
+        task, self._task = self._task, None
+        if task is None or not self._expired:
+            return
+        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     @property
@@ -68,7 +73,7 @@ class SilenceClock:
 
     def _ring(self) -> None:
         self._handle = None
-        if self._deadline <= self._loop.time():
+        if self._task is not None and self._deadline <= self._loop.time():
             self._expired = True
             self._task.cancel()
         elif self._deadline != NEVER:

@@ -228,6 +228,9 @@ def _why(held: Held) -> str:
 def _unanswered(
     call: Call, turn: Turn, failure: AttemptFailure, *, retry_wait: float | None = None
 ) -> Unanswered:
+    # It is kept for as long as the call, and the frames that it came through hold the call.
+    failure.__cause__ = failure.__context__ = None
+    failure.__traceback__ = None
     if turn.continues and failure.failure_class in REFUSALS:
         return Unanswered([failure], refused=True)
     on_request = CONSEQUENCES[failure.failure_class].advance is Advance.ONLY_ON_REQUEST
