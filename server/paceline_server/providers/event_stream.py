@@ -235,12 +235,10 @@ class EventStream:
                 while await self._response.read():
                     pass
         except (TimeoutError, AttemptFailure):
-            # The answer is whole; only its connection is not to be used again.
-            return
+            return  # the answer is whole; only its connection is not to be used again
 
 
 def _size(delta: Delta) -> int:
-    # What a delta adds to what its collector holds, in characters and bytes.
     kind = delta.kind
     size = character_count(kind)
     if isinstance(kind, ReasoningDelta):
