@@ -40,10 +40,10 @@ DEAD = SimulatedModel(script=(Fail(),), after_script=AfterScript.LAST)
 class Fleet:
     """Simulated providers of one model each, and a chain over them."""
 
-    def __init__(self, models: Mapping[str, SimulatedModel]) -> None:
-        """One provider a model, on the running loop."""
+    def __init__(self, models: Mapping[str, SimulatedModel], seed: int = 1) -> None:
+        """One provider a model, on the running loop; `seed` draws the jitter of benches and ramps."""
         time = asyncio.get_running_loop().time
-        self.health = HealthRegistry(now=time, rng=random.Random(1))
+        self.health = HealthRegistry(now=time, rng=random.Random(seed))
         config = AttemptConfig()
         surroundings = Surroundings(self.health, AttemptBudget(now=time), config, random.Random(1), AsGiven())
         self.providers = {
@@ -72,22 +72,24 @@ class Fleet:
 @virtual_time
 async def test_three_erratic_targets_answer_nearly_every_call() -> None:
     """C1, C5: failures, cuts, stalls and rate limits on every target, and every answer is whole."""
-    fleet = Fleet({"a": ERRATIC, "b": ERRATIC, "c": ERRATIC})
+    # Over several seeds: where all three happen to be benched at once, a few calls in a row are refused.
     answered: list[bool] = []
+    for seed in range(1, 9):
+        fleet = Fleet({"a": ERRATIC, "b": ERRATIC, "c": ERRATIC}, seed)
 
-    async def one(recovery: Recovery) -> None:
-        answered.append(await fleet.call(ChainOptions(recovery=recovery)))
+        async def one(recovery: Recovery, fleet: Fleet = fleet) -> None:
+            answered.append(await fleet.call(ChainOptions(recovery=recovery)))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(200):
-            for recovery in (Recovery.RESTART, Recovery.HOLD):
-                group.create_task(one(recovery))
-            await asyncio.sleep(0.2)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(200):
+                for recovery in (Recovery.RESTART, Recovery.HOLD):
+                    group.create_task(one(recovery))
+                await asyncio.sleep(0.2)
+        assert all(provider.open_stream_count == 0 for provider in fleet.providers.values())
+        assert all(record.state is not TargetState.PROBING for record in fleet.health.snapshot().values())
 
-    assert len(answered) == 400
-    assert sum(answered) >= 0.98 * 400
-    assert all(provider.open_stream_count == 0 for provider in fleet.providers.values())
-    assert all(record.state is not TargetState.PROBING for record in fleet.health.snapshot().values())
+    assert len(answered) == 8 * 400
+    assert sum(answered) >= 0.97 * 8 * 400
 
 
 @virtual_time
