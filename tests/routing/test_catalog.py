@@ -205,6 +205,21 @@ def test_callers_who_write_ever_new_specs_do_not_fill_the_memory() -> None:
     assert made.model(f"p/{KEPT_SPEC_COUNT - 1}") is made.model(f"p/{KEPT_SPEC_COUNT - 1}")
 
 
+def test_no_configured_name_is_assembled_anew_however_many_there_are() -> None:
+    """Assembly: the bound is for what callers write; names that are asked for in turn are all kept."""
+    names = {f"name-{index}": alias(f"p/{index}") for index in range(2 * KEPT_SPEC_COUNT)}
+    made = assembly(catalog(names))
+    models = [made.model(name) for name in names]
+    assert all(made.model(name) is model for name, model in zip(names, models, strict=True))
+
+
+def test_names_of_the_same_targets_share_a_model() -> None:
+    """Assembly: what ten thousand names of one target hold is one model; another order is another."""
+    made = assembly(catalog(one=chain("p/1", "q/2"), other=chain("p/1", "q/2"), reverse=chain("q/2", "p/1")))
+    assert made.model("one") is made.model("other")
+    assert made.model("one") is not made.model("reverse")
+
+
 def test_a_spec_that_cannot_be_used_is_not_kept() -> None:
     """Assembly: an error leaves nothing behind, and comes again for the next caller."""
     made = assembly(catalog())

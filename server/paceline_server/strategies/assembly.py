@@ -1,12 +1,13 @@
 """From a spec to the model that answers it.
 
-Models hold no state of a call, so each spec is assembled once and kept; a configuration of ten
-thousand names costs a call no more than one of ten.
+Models hold no state of a call, so each spec is assembled once and kept, and specs that come to the same
+targets share a model; a configuration of ten thousand names costs a call no more than one of ten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.errors import ModelNotFound
@@ -18,7 +19,8 @@ from paceline_server.strategies.surroundings import Surroundings
 from paceline_server.strategies.target import TargetModel
 
 KEPT_SPEC_COUNT = 1024
-"""Callers write specs; beyond so many different ones the oldest is assembled anew."""
+"""Callers write specs; beyond so many different ones, and as many as there are configured names, the one that
+was not asked for the longest is assembled anew."""
 
 
 class Assembly:
@@ -31,7 +33,9 @@ class Assembly:
         self._catalog = catalog
         self._providers = providers
         self._surroundings = surroundings
-        self._models: dict[str, Model] = {}
+        kept_count = KEPT_SPEC_COUNT + len(catalog.definitions)
+        self._model = lru_cache(kept_count)(self._assemble)
+        self._chain = lru_cache(kept_count)(self._chain_of)
 
     def model(self, spec: str) -> Model:
         """The model of a spec; an empty spec means the configured default.
@@ -40,16 +44,12 @@ class Assembly:
             InvalidSpec: The spec cannot be used.
             ModelNotFound: A name or provider is not configured.
         """
-        model = self._models.get(spec)
-        if model is None:
-            model = self._assemble(spec)
-            if len(self._models) >= KEPT_SPEC_COUNT:
-                del self._models[next(iter(self._models))]
-            self._models[spec] = model
-        return model
+        return self._model(spec)
 
-    def _assemble(self, spec: str) -> Model:
-        targets = self._catalog.resolve(spec)
+    def _assemble(self, spec: str) -> Chain:
+        return self._chain(self._catalog.resolve(spec))
+
+    def _chain_of(self, targets: tuple[Target, ...]) -> Chain:
         return Chain([self._target(target) for target in targets], self._surroundings.config)
 
     def _target(self, target: Target) -> TargetModel:
