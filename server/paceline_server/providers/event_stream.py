@@ -13,13 +13,7 @@ from typing import Protocol
 from paceline_server.completion.answer import Ending
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.content import Media
-from paceline_server.completion.deltas import (
-    Delta,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    character_count,
-)
+from paceline_server.completion.deltas import Delta, ReasoningDelta, TextDelta, ToolCallDelta, character_count
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.providers.http import ProviderResponse, too_large
 from paceline_server.providers.sse import EventTooLargeError, SseDecoder, SseEvent
@@ -183,6 +177,7 @@ class EventStream:
             if not chunk:
                 return
             self._started = True
+            self._events.start(chunk)
             if chunk[:1] in _DOCUMENT_STARTS:
                 self._document = []
         if self._document is not None:
@@ -190,7 +185,7 @@ class EventStream:
             self._check_size()
             self._document.append(chunk)
             return
-        if self._events.is_between_events:
+        if self._events.can_leave(chunk):
             chunk = self._reader.read_usual_events(chunk)
         try:
             if chunk:

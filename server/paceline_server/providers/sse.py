@@ -54,10 +54,14 @@ class SseDecoder:
         self._skips_lf = False  # the last line ended in CR; an LF now belongs to it
         self._started = False
 
-    @property
-    def is_between_events(self) -> bool:
-        """Whether the next byte begins an event, and nothing is kept of one."""
-        return not (self._tail or self._data or self._name or self._skips_lf)
+    def start(self, chunk: bytes) -> None:
+        """Take note that the stream starts with `chunk`, which may be read elsewhere: no mark comes later."""
+        self._started = not _BYTE_ORDER_MARK.startswith(chunk[:1])
+
+    def can_leave(self, chunk: bytes) -> bool:
+        """Whether whoever reads `chunk` elsewhere meets a new event first, and none above the bound."""
+        between_events = not (self._tail or self._data or self._name or self._skips_lf)
+        return between_events and len(chunk) <= self._max_event_bytes
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """The events that `chunk` completes.
