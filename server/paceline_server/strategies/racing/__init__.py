@@ -1,0 +1,1 @@
+"""How a race is run and decided: one rule a strategy, and what they have in common."""
