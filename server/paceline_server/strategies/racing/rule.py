@@ -6,12 +6,12 @@ questions and changes nothing, so that it can be tested with lists of events alo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from paceline_server.completion.answer import Completion
+from paceline_server.completion.answer import Completion, Confidence
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.race import AnswerGroup, RaceDecision
 from paceline_server.strategies.clock import NEVER
@@ -201,6 +201,18 @@ class Rule(Protocol):
 
     def decide(self, field: Field, now: float) -> Step:
         """What is to be done next. With `field.time_is_up` it is `Select` or `Fail`."""
+        ...
+
+    def hedge_delay(self, observed: Callable[[float], float | None]) -> float:
+        """Seconds that a running candidate may stay silent before another starts; `NEVER` if none is to.
+
+        Args:
+            observed: The observed quantile of the candidate's time to its answer; None without observations.
+        """
+        ...
+
+    def confidence(self, entrant: Entrant, field: Field) -> Confidence | None:
+        """How sure the answer of an entrant is, from where the rule takes that; None if it is not known."""
         ...
 
     def agreement(self, field: Field) -> Agreement | None:
