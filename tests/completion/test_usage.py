@@ -169,3 +169,9 @@ def test_a_long_input_has_the_price_of_its_tier(tokens: int, expected: int) -> N
     million = 1_000_000
     tiers = tuple(PriceTier(bound, Price(price * million, 0)) for bound, price in ((100, 2), (200, 5)))
     assert Price(million, 0, tiers=tiers).cost_nano_usd(Usage(tokens)) == expected
+
+
+def test_a_sum_of_costs_can_be_told() -> None:
+    """K4: costs that only absurd prices explain add up to the contract's largest number, and not beyond."""
+    largest = Price(10**30, 0).cost_nano_usd(Usage(10**9))
+    assert total_usage([Usage(cost_nano_usd=largest)] * 3).cost_nano_usd == largest == 2**63 - 1

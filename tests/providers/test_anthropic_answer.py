@@ -129,7 +129,6 @@ def test_the_start_of_a_block_may_hold_all_of_it() -> None:
         [event("content_block_start", index="zero", content_block={"type": "text"})],
         [block_start(0, type="text", text=5)],
         [block_delta(0, type="text_delta", text=["Hi"])],
-        [event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": "many"})],
         [b"data: {\n\n"],
         [b"data: 5\n\n"],
         [b"data: {}\n\ndata: \xff\n\n"],

@@ -100,7 +100,10 @@ def priced(usage: Usage, price: Price | None) -> Usage:
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
-    """The sum; as unsure as its least sure child, and without a cost as soon as one child has none."""
+    """The sum; as unsure as its least sure child, and without a cost as soon as one child has none.
+
+    It is never a cost that cannot be told.
+    """
     total = NOTHING_USED
     for usage in usages:
         total = Usage(
@@ -127,4 +130,4 @@ def _plus(left: int | None, right: int | None) -> int | None:
 
 
 def _plus_known(left: int | None, right: int | None) -> int | None:
-    return None if left is None or right is None else left + right
+    return None if left is None or right is None else min(left + right, LARGEST_COST)

@@ -12,9 +12,10 @@ from paceline_server.completion.answer import Ending, FinishReason
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.answer_document import decoded_document
 from paceline_server.providers.answer_failures import check_for_error, malformed, told_reason, unreadable
 from paceline_server.providers.anthropic_parts import BlockAssembler
-from paceline_server.providers.anthropic_usage import later, usage_of
+from paceline_server.providers.anthropic_usage import USAGE_MENDER, later, usage_of
 from paceline_server.providers.anthropic_wire import (
     Event,
     Message,
@@ -94,14 +95,7 @@ class AnthropicReader:
         Raises:
             AttemptFailure: The data tell an error, or are no answer.
         """
-        try:
-            message = decode_message(data)
-        except NOT_JSON as error:
-            mended = self._halves.mended(data, keeps=False)
-            if mended is None:
-                raise unreadable(self._classifier, data, _ANSWER) from error
-            self.read_document(mended)
-            return
+        message = decoded_document(data, decode_message, USAGE_MENDER, self._classifier, _ANSWER)
         if message.error or message.content is None:
             check_for_error(self._classifier, data)
             raise malformed("the answer has no content")
@@ -151,6 +145,8 @@ class AnthropicReader:
             event = decode_event(data)
         except NOT_JSON as error:
             mended = self._halves.mended(data, keeps=name != _ERROR)
+            if mended is None:
+                mended = USAGE_MENDER.mended(data)
             if mended:
                 self._read(mended, name)
             elif mended is None and not self._is_unknown(data, name):

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from paceline_server.completion.usage import Usage
 from paceline_server.providers.anthropic_wire import WireUsage
+from paceline_server.providers.unreadable_usage import UsageMender
 
 _MAX_TOKEN_COUNT = 2**31 - 1
 """Above it a provider's figures are errors, and would not fit our own."""
+
+USAGE_MENDER = UsageMender(WireUsage, {"input_tokens", "output_tokens"}, ("usage",), ("message", "usage"))
 
 
 def later(known: WireUsage | None, told: WireUsage | None) -> WireUsage | None:

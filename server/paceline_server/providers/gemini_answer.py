@@ -18,7 +18,7 @@ from paceline_server.providers.answer_failures import check_for_error, malformed
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.gemini_confidence import ConfidenceMeter
 from paceline_server.providers.gemini_parts import PartAssembler
-from paceline_server.providers.gemini_usage import tells_counts, usage_of
+from paceline_server.providers.gemini_usage import USAGE_MENDER, tells_counts, usage_of
 from paceline_server.providers.gemini_wire import (
     Candidate,
     Chunk,
@@ -154,6 +154,8 @@ class GeminiReader:
             chunk = decode_chunk(data)
         except NOT_JSON as error:
             readable = self._halves.mended(data, keeps=not (whole or is_error))
+            if readable is None:
+                readable = USAGE_MENDER.mended(data)
             if readable is None:
                 raise unreadable(self._classifier, data, _ANSWER, is_error=is_error) from error
             if readable:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from paceline_server.completion.usage import Usage
 from paceline_server.providers.gemini_wire import WireUsage
+from paceline_server.providers.unreadable_usage import UsageMender
 
 _MAX_TOKEN_COUNT = 2**31 - 1
 """Above it a provider's figures are errors, and would not fit our own."""
+
+USAGE_MENDER = UsageMender(
+    WireUsage, {"promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"}, ("usageMetadata",)
+)
+"""The thoughts are no part of the candidates' count, so that a bill without them is too low."""
 
 
 def tells_counts(usage: WireUsage) -> bool:

@@ -13,12 +13,13 @@ from paceline_server.completion.answer import Confidence, ConfidenceSource, Endi
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.providers.answer_document import decoded_document
 from paceline_server.providers.answer_failures import check_for_error, malformed, told_reason, unreadable
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.half_characters import HalfCharacters
 from paceline_server.providers.json_faults import NOT_JSON
 from paceline_server.providers.openai_parts import PartAssembler
-from paceline_server.providers.openai_usage import usage_of
+from paceline_server.providers.openai_usage import USAGE_MENDER, usage_of
 from paceline_server.providers.openai_wire import (
     Choice,
     Chunk,
@@ -105,6 +106,8 @@ class OpenAIReader:
         except NOT_JSON as error:
             mended = self._halves.mended(data, keeps=not is_error)
             if mended is None:
+                mended = USAGE_MENDER.mended(data)
+            if mended is None:
                 raise unreadable(self._classifier, data, _ANSWER, is_error=is_error) from error
             return bool(mended) and self.read_event(mended, name)
         if chunk.error or is_error or chunk.choices is None:
@@ -118,14 +121,7 @@ class OpenAIReader:
         Raises:
             AttemptFailure: The data tell an error, or are no answer.
         """
-        try:
-            chunk = decode_chunk(data)
-        except NOT_JSON as error:
-            mended = self._halves.mended(data, keeps=False)
-            if mended is None:
-                raise unreadable(self._classifier, data, _ANSWER) from error
-            self.read_document(mended)
-            return
+        chunk = decoded_document(data, decode_chunk, USAGE_MENDER, self._classifier, _ANSWER)
         if chunk.error or chunk.choices is None:
             check_for_error(self._classifier, data)
         if chunk.choices is None:

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from paceline_server.completion.usage import Usage
 from paceline_server.providers.openai_wire import WireUsage
+from paceline_server.providers.unreadable_usage import UsageMender
 
 _NANO = 1_000_000_000
 _MAX_TOKEN_COUNT = 2**31 - 1
 _MAX_COST_USD = 1e6
 """Above these a provider's figures are errors, and would not fit our own."""
+
+USAGE_MENDER = UsageMender(
+    WireUsage, {"prompt_tokens", "completion_tokens", "total_tokens"}, ("usage",), ("x_groq", "usage")
+)
+"""The vendors whose completion leaves the thoughts out are known by their totals, so these count as well."""
 
 
 def usage_of(usage: WireUsage) -> Usage:
