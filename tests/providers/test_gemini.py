@@ -353,6 +353,19 @@ def test_halves_of_characters_are_joined(texts: list[str], expected: str) -> Non
     assert len(read_whole(document).parts) == 1
 
 
+@pytest.mark.parametrize("aside", [{}, {"candidates": []}, {"candidates": [{"content": {"role": "model"}}]}])
+def test_usage_may_come_between_two_halves(aside: dict[str, Any]) -> None:
+    """A2, K4: a chunk that tells only usage is read, and tears no character apart."""
+    first, second = (
+        event(chunk(_text("HALF"))).replace(b"HALF", half) for half in (rb"a\ud83d", rb"\ude00b")
+    )
+    usage = event({**aside, "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7}})
+    answer = read_events(first, usage, usage, second, event(FINISHED))
+    assert (answer.parts, answer.ending.usage) == ((Part(Text("a\U0001f600b")),), Usage(5, 7))
+    alone = read_events(first, usage, event(FINISHED))
+    assert (alone.parts, alone.ending.usage) == ((Part(Text("a\ufffd")),), Usage(5, 7))
+
+
 async def test_an_answer_ends_where_its_body_does() -> None:
     """A2: chunks may follow a finish reason, so the end of the body is waited for, but not for ever."""
 

@@ -9,9 +9,10 @@ import pytest
 
 from paceline_server.completion.answer import FinishReason
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.content import ToolCall
+from paceline_server.completion.content import Part, Text, ToolCall
 from paceline_server.completion.deltas import fold
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.usage import Usage
 from paceline_server.providers.base import Answer
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.openai_answer import OpenAIReader
@@ -69,3 +70,15 @@ def test_a_call_whose_id_changes_between_its_pieces_is_one_call() -> None:
     ]
     answer = _read(*({"delta": {"tool_calls": [piece]}} for piece in pieces), {"finish_reason": "tool_calls"})
     assert [part.kind for part in answer.parts] == [ToolCall("a", "f", '{"x":1}')]
+
+
+@pytest.mark.parametrize("choices", [b"[]", b"null"])
+def test_usage_may_come_between_two_halves(choices: bytes) -> None:
+    """A2, K4: a chunk that tells only usage is read, and tears no character apart."""
+    reader = OpenAIReader("acme", FailureClassifier(OPENAI_FAILURES))
+    reader.read_event(rb'{"choices":[{"delta":{"content":"a\ud83d"}}]}', b"")
+    reader.read_event(b'{"choices":%b,"usage":{"prompt_tokens":5,"completion_tokens":7}}' % choices, b"")
+    reader.read_event(rb'{"choices":[{"delta":{"content":"\ude00b"},"finish_reason":"stop"}]}', b"")
+    reader.finish()
+    assert fold(reader.take()) == (Part(Text("a\U0001f600b")),)
+    assert reader.ending().usage == Usage(5, 7)

@@ -147,7 +147,7 @@ class GeminiReader:
         )
 
     def _read(self, data: bytes, *, is_error: bool = False, whole: bool = False) -> None:
-        if self._halves.kept:
+        if self._halves.kept and not _is_aside(data):
             kept, data = self._halves.released(data)
             self._read(kept)
         try:
@@ -224,3 +224,17 @@ class GeminiReader:
 
     def _thought(self) -> bool:
         return self._usage is not None and bool(self._usage.thoughts_token_count)
+
+
+def _is_aside(data: bytes) -> bool:
+    # Usage may come between the two halves of a character, in a chunk of its own.
+    try:
+        chunk = decode_chunk(data)
+    except NOT_JSON:
+        return False
+    if chunk.usage_metadata is None or chunk.error:
+        return False
+    return not any(
+        candidate.finish_reason or (candidate.content is not None and candidate.content.parts)
+        for candidate in chunk.candidates or ()
+    )

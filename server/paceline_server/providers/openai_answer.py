@@ -98,7 +98,7 @@ class OpenAIReader:
         """
         if data == _DONE:
             return True
-        if self._halves.kept:
+        if self._halves.kept and not _is_aside(data):
             data = self._released(data)
         is_error = name == b"error"
         try:
@@ -216,3 +216,12 @@ class OpenAIReader:
         if not self._token_count:
             return None
         return Confidence(self._probability_sum / self._token_count, ConfidenceSource.LOGPROBS)
+
+
+def _is_aside(data: bytes) -> bool:
+    # Usage may come between the two halves of a character, in a chunk of its own.
+    try:
+        chunk = decode_chunk(data)
+    except NOT_JSON:
+        return False
+    return chunk.usage is not None and not (chunk.choices or chunk.error)
