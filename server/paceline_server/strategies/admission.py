@@ -54,17 +54,25 @@ class Gate:
         return self._health.admit(self._target, whole_ramp=admission is Admission.WHOLE_RAMP)
 
     def may_start(self, call: Call) -> bool:
-        """The first start is free; each further one draws on the call's and the fleet's budget (A7, C6)."""
-        if not call.record.offered:
-            call.record.offered = True
+        """A first start is free; each further one draws on the call's and the fleet's budget (A7, C6)."""
+        record = call.record
+        whole = record.whole or record
+        if not whole.offered:
+            whole.offered = True
             self._budget.call_offered()
-        additional = call.record.started_count
-        return additional == 0 or (additional <= self._additional_attempts and self._budget.spend())
+        if record.started_count < record.free_start_count:
+            return True
+        if whole.additional_count >= self._additional_attempts or not self._budget.spend():
+            return False
+        whole.additional_count += 1
+        return True
 
     def take_back(self, call: Call) -> None:
         """Nothing was sent after all: no start, and no budget used (A8)."""
-        call.record.take_back(self._target)
-        if call.record.started_count > 0:
+        record = call.record
+        record.take_back(self._target)
+        if record.started_count >= record.free_start_count:
+            (record.whole or record).additional_count -= 1
             self._budget.give_back()
 
     def bar_provider(self, call: Call, failure: AttemptFailure) -> None:

@@ -37,7 +37,7 @@ async def _streamed(run: AttemptRun, provider: Provider, sink: Sink, limits: Clo
     clock = SilenceClock()
     try:
         async with clock:
-            clock.arm(limits.first_content_at)
+            clock.arm(limits.first_content_at, limits.beside)
             stream = await _opened(run, provider)
             await _pump(run, stream, sink, clock, limits.gap)
         return run.completion(stream.ending, run.fold.parts())
@@ -87,7 +87,8 @@ async def complete_answer(run: AttemptRun, provider: Provider, limits: Clocks) -
         if limits.attempt_at == NEVER:
             answer = await _completed(run, provider)
         else:
-            async with asyncio.timeout_at(limits.attempt_at):
+            async with SilenceClock() as clock:
+                clock.arm(limits.attempt_at, limits.beside)
                 answer = await _completed(run, provider)
     except TimeoutError:
         waited = limits.attempt_at - run.started_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from paceline_server.completion.immutable import immutable
 from paceline_server.providers.base import Profile
 from paceline_server.strategies.call import AttemptConfig, Call, Turn
@@ -10,11 +12,16 @@ from paceline_server.strategies.clock import NEVER
 
 @immutable(frozen=True, slots=True)
 class Clocks:
-    """The moments and lengths that bound one attempt, on the loop's clock, in seconds."""
+    """The moments and lengths that bound one attempt, on the loop's clock, in seconds.
+
+    Attributes:
+        beside: While it tells that nobody else could answer, the first two end nothing.
+    """
 
     first_content_at: float
     attempt_at: float
     gap: float
+    beside: Callable[[], bool] | None = None
 
 
 def clocks(call: Call, turn: Turn, profile: Profile, config: AttemptConfig, now: float) -> Clocks:
@@ -33,7 +40,8 @@ def clocks(call: Call, turn: Turn, profile: Profile, config: AttemptConfig, now:
     gap = options.gap_timeout
     if gap is None:
         gap = config.reasoning_gap_timeout if slow else config.gap_timeout
-    if turn.untried == 0:
+    beside = turn.beside if turn.untried == 0 else None
+    if turn.untried == 0 and beside is None:
         return Clocks(NEVER, NEVER, gap)
     share = max(config.shortest_share, (call.deadline - now) / (turn.untried + 1))
-    return Clocks(now + min(first, share), now + min(whole, share), gap)
+    return Clocks(now + min(first, share), now + min(whole, share), gap, beside)

@@ -145,7 +145,7 @@ class AttemptRun:
             benched_until=benched_until,
             billed_after_cancel=billed_after_cancel,
         )
-        self.call.record.attempts.append(attempt)
+        self.call.record.book(attempt)
         return attempt
 
 
@@ -175,7 +175,7 @@ def not_made(
         latency=now - began_at,
         benched_until=benched_until,
     )
-    call.record.attempts.append(attempt)
+    call.record.book(attempt)
     return attempt
 
 

@@ -82,31 +82,56 @@ _NO_OPTIONS = ChainOptions()
 
 @dataclass(slots=True)
 class CallRecord:
-    """What has happened in a call so far.
+    """What has happened in a call so far, or in one branch of it.
 
     Attributes:
         offered: Whether the call has been told to the fleet's budget.
+        free_start_count: How many first starts draw on no budget of additional attempts: one, or none.
         started_count: Attempts that were sent to a provider.
+        additional_count: How many of all starts of the call drew on the budget.
         tries: How often each target was called.
         counted: Targets that this call has been counted against (one call adds at most one).
         barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
             benches alone would not do: one ends when the provider says, which may be at once.
         untold: Attempts that ended by cancellation, when nothing could be told.
+        whole: The record of the whole call; None if this is it.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
     offered: bool = False
+    free_start_count: int = 1
     started_count: int = 0
+    additional_count: int = 0
     index_count: int = 0
     tries: dict[Target, int] = field(default_factory=dict)
     counted: set[Target] = field(default_factory=set)
     barred: dict[Scope, AttemptFailure] = field(default_factory=dict)
     untold: list[Attempt] = field(default_factory=list)
+    whole: CallRecord | None = None
+    parent: CallRecord | None = None
+
+    def branch(self, *, free_start: bool) -> CallRecord:
+        """The record of a model that runs beside others of the call.
+
+        It counts its own attempts and tries; who failed, and what it comes to, is the whole call's.
+
+        Args:
+            free_start: Its first start is one that the caller asked for, and no additional attempt (rule A7).
+        """
+        return CallRecord(
+            free_start_count=int(free_start),
+            counted=self.counted,
+            barred=self.barred,
+            untold=self.untold,
+            whole=self.whole or self,
+            parent=self,
+        )
 
     def next_index(self) -> int:
         """An index for an attempt, unique in the call and ascending."""
-        self.index_count += 1
-        return self.index_count - 1
+        whole = self.whole or self
+        whole.index_count += 1
+        return whole.index_count - 1
 
     def next_try(self, target: Target) -> int:
         """Count one more call to `target`; 1 for the first."""
@@ -118,6 +143,12 @@ class CallRecord:
         """Uncount a call to `target`: nothing was sent after all."""
         self.started_count -= 1
         self.tries[target] -= 1
+
+    def book(self, attempt: Attempt) -> None:
+        """Note an attempt that has ended."""
+        self.attempts.append(attempt)
+        if self.parent is not None:
+            self.parent.book(attempt)
 
     def count_once(self, target: Target) -> bool:
         """Whether this call's failure still counts against `target`; true only once."""
@@ -176,6 +207,7 @@ class Turn:
         untried: How many models its parent could still turn to afterwards.
         first_pass: Its parent comes back to what is held, so nothing that is held is forced now.
         continues: The text that was delivered, for a target that can go on from there; empty for none.
+        beside: Tells whether anyone else could still answer beside it; None where nobody runs beside it.
     """
 
     path: str
@@ -183,6 +215,7 @@ class Turn:
     first_pass: bool = False
     admission: Admission = Admission.SHARE
     continues: str = ""
+    beside: Callable[[], bool] | None = None
 
     def path_of(self, step: str) -> str:
         """The path of a child at `step` of this one."""

@@ -8,6 +8,7 @@ a timer (`asyncio.timeout` re-arms one at each move). Calls are held to their de
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,11 +22,12 @@ class SilenceClock:
     `TimeoutError`; one from outside goes on as `CancelledError`.
     """
 
-    __slots__ = ("_cancelling", "_deadline", "_expired", "_handle", "_loop", "_task")
+    __slots__ = ("_cancelling", "_counts", "_deadline", "_expired", "_handle", "_loop", "_task")
 
     def __init__(self) -> None:
         """Start disarmed."""
         self._deadline = NEVER
+        self._counts: Callable[[], bool] | None = None
         self._expired = False
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -59,9 +61,13 @@ class SilenceClock:
         """Whether it was this clock that ended the body."""
         return self._expired
 
-    def arm(self, deadline: float) -> None:
-        """Expire at `deadline` (the loop's clock; `NEVER` for never) unless disarmed or armed anew before."""
+    def arm(self, deadline: float, counts: Callable[[], bool] | None = None) -> None:
+        """Expire at `deadline` (the loop's clock; `NEVER` for never) unless disarmed or armed anew before.
+
+        A deadline that passes while `counts` says no ends nothing.
+        """
         self._deadline = deadline
+        self._counts = counts
         if deadline != NEVER and (self._handle is None or self._handle.when() > deadline):
             if self._handle is not None:
                 self._handle.cancel()
@@ -74,6 +80,8 @@ class SilenceClock:
     def _ring(self) -> None:
         self._handle = None
         if self._task is not None and self._deadline <= self._loop.time():
+            if self._counts is not None and not self._counts():
+                return
             self._expired = True
             self._task.cancel()
         elif self._deadline != NEVER:
