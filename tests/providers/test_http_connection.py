@@ -20,6 +20,7 @@ from tests.clients.python.certificates import self_signed
 from tests.providers.replay import PATIENCE, Exchange, ReplayServer, Script, answering, replaying
 
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+_CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 _LARGE = bytes(range(256)) * (5 * 1024 * 1024 // 256)
 
 
@@ -110,6 +111,34 @@ async def test_a_connection_that_cannot_be_trusted_is_not_used_again(script: Scr
             assert await _whole(transport, _request(server.url)) in {b"hello", b""}
             await _turns()
             assert (len(server.requests), server.connection_count) == (count, count)
+
+
+@pytest.mark.parametrize("answer", [_ANSWER, _CHUNKED])
+@pytest.mark.parametrize("cut", [None, -9, len(b"HTTP/1.1 200 OK\r\n"), len(_CHUNKED) - 5])
+async def test_a_whole_answer_is_one_whatever_follows_it(answer: bytes, cut: int | None) -> None:
+    """A2, S2: garbage behind an answer, in the same piece or not, costs the connection and not the answer."""
+
+    async def script(exchange: Exchange) -> None:
+        bytes_sent = answer + b"\0garbage"
+        await exchange.write(*([bytes_sent] if cut is None else [bytes_sent[:cut], bytes_sent[cut:]]))
+
+    async with _served(script) as (transport, server):
+        for count in (1, 2):
+            assert await _whole(transport, _request(server.url)) == b"hello"
+            await _turns()
+            assert (len(server.requests), server.connection_count) == (count, count)
+
+
+@pytest.mark.parametrize(
+    "answer", [_CHUNKED.replace(b"0\r\n", b"zz\r\n"), b"hello\r\n\r\nhello", b"HTTP/9 200 OK\r\n\r\nhello"]
+)
+async def test_a_fault_within_an_answer_is_one(answer: bytes) -> None:
+    """A2: what is not HTTP before the end of an answer fails it, in its head or in its body."""
+    async with _served(_raw(answer)) as (transport, server):
+        with pytest.raises(AttemptFailure) as caught:
+            await _whole(transport, _request(server.url))
+        assert caught.value.failure_class is FailureClass.MALFORMED_RESPONSE
+        await server.until(lambda: server.open_count == 0)
 
 
 async def test_an_answer_that_comes_unasked_is_nobodys() -> None:

@@ -31,6 +31,7 @@ _MAX_DIRECT_BYTES = 1024 * 1024
 """Larger bodies are sent piece by piece, so that other calls are served in between."""
 
 _PIECE_BYTES = 64 * 1024
+_END_OF_HEAD = b"\r\n\r\n"
 _FIRST_STATUS = 100
 _FIRST_FINAL_STATUS = 200
 _SWITCHING_PROTOCOLS = 101
@@ -121,7 +122,9 @@ class HttpConnection(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take note that the provider answers, before its bytes are parsed."""
-        self._is_silent = False
+        if self._is_silent:
+            self._is_silent = False
+            data = self._after_head(data)
         super().data_received(data)
 
     def resume_writing(self) -> None:
@@ -157,6 +160,14 @@ class HttpConnection(ResponseHandler):
         failure = aiohttp.ClientPayloadError("the body broke off")
         failure.__cause__ = exc
         _fail(body, failure)
+
+    def _after_head(self, data: bytes) -> bytes:
+        # The parser tells nothing of a piece with a fault, and what follows a whole answer is no fault of it.
+        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        if end < len(_END_OF_HEAD) or end == len(data):
+            return data
+        super().data_received(data[:end])
+        return data[end:]
 
     def _send_piece(self) -> None:
         self._next_piece = None
