@@ -114,13 +114,16 @@ async def test_a_connection_that_cannot_be_trusted_is_not_used_again(script: Scr
 
 
 @pytest.mark.parametrize("answer", [_ANSWER, _CHUNKED])
-@pytest.mark.parametrize("cut", [None, -9, len(b"HTTP/1.1 200 OK\r\n"), len(_CHUNKED) - 5])
+@pytest.mark.parametrize("cut", [None, -9, 20])
 async def test_a_whole_answer_is_one_whatever_follows_it(answer: bytes, cut: int | None) -> None:
     """A2, S2: garbage behind an answer, in the same piece or not, costs the connection and not the answer."""
 
     async def script(exchange: Exchange) -> None:
         bytes_sent = answer + b"\0garbage"
-        await exchange.write(*([bytes_sent] if cut is None else [bytes_sent[:cut], bytes_sent[cut:]]))
+        await exchange.write(bytes_sent[:cut])
+        if cut is not None:
+            await _turns()
+            await exchange.write(bytes_sent[cut:])
 
     async with _served(script) as (transport, server):
         for count in (1, 2):

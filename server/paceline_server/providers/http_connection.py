@@ -57,6 +57,7 @@ class HttpConnection(ResponseHandler):
         self._has_answered = False
         self._is_reused = False
         self._is_silent = True
+        self._awaits_head = False
 
     @property
     def should_close(self) -> bool:
@@ -95,6 +96,7 @@ class HttpConnection(ResponseHandler):
             raise httpx.ConnectError("the connection was closed before it was used")
         self._was_slowed = False
         self._is_reused, self._is_silent = self._has_answered, True
+        self._awaits_head = True
         self.set_response_params(
             skip_payload=not body_follows,
             read_until_eof=True,
@@ -122,7 +124,7 @@ class HttpConnection(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take note that the provider answers, before its bytes are parsed."""
-        if self._is_silent:
+        if self._awaits_head:
             self._is_silent = False
             data = self._after_head(data)
         super().data_received(data)
@@ -163,11 +165,11 @@ class HttpConnection(ResponseHandler):
 
     def _after_head(self, data: bytes) -> bytes:
         # The parser tells nothing of a piece with a fault, and what follows a whole answer is no fault of it.
-        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        if end < len(_END_OF_HEAD) or end == len(data):
-            return data
-        super().data_received(data[:end])
-        return data[end:]
+        head, end, rest = data.partition(_END_OF_HEAD)
+        self._awaits_head = not end
+        if rest:
+            super().data_received(head + end)
+        return rest or data
 
     def _send_piece(self) -> None:
         self._next_piece = None
