@@ -1,8 +1,4 @@
-"""One call as the engines see it: what is asked, until when, and what has happened so far.
-
-The record is shared by everything that works for the call, so that attempts, additional tries
-and the bill are counted once, wherever in the model tree they happen.
-"""
+"""One call as the engines see it: what is asked, until when, and with which options."""
 
 from __future__ import annotations
 
@@ -10,14 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from paceline_server.completion.answer import Target
-from paceline_server.completion.attempt import Attempt, CallEvent
-from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.attempt import CallEvent
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import Prompt
-from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
-from paceline_server.health.registry import Scope
 from paceline_server.strategies.prompts import Prompts
+from paceline_server.strategies.record import CallRecord
 
 Sink = Callable[[CallEvent], Awaitable[None]]
 """Takes the events of a call in order; it may wait, and then the provider is not read either."""
@@ -78,89 +71,6 @@ class ChainOptions:
 
 
 _NO_OPTIONS = ChainOptions()
-
-
-@dataclass(slots=True)
-class CallRecord:
-    """What has happened in a call so far, or in one branch of it.
-
-    Attributes:
-        offered: Whether the call has been told to the fleet's budget.
-        free_start_count: How many first starts draw on no budget of additional attempts: one, or none.
-        started_count: Attempts that were sent to a provider.
-        additional_count: How many of all starts of the call drew on the budget.
-        tries: How often each target was called.
-        counted: Targets that this call has been counted against (one call adds at most one).
-        barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
-            benches alone would not do: one ends when the provider says, which may be at once.
-        untold: Attempts that ended by cancellation, when nothing could be told.
-        whole: The record of the whole call; None if this is it.
-    """
-
-    attempts: list[Attempt] = field(default_factory=list)
-    offered: bool = False
-    free_start_count: int = 1
-    started_count: int = 0
-    additional_count: int = 0
-    index_count: int = 0
-    tries: dict[Target, int] = field(default_factory=dict)
-    counted: set[Target] = field(default_factory=set)
-    barred: dict[Scope, AttemptFailure] = field(default_factory=dict)
-    untold: list[Attempt] = field(default_factory=list)
-    whole: CallRecord | None = None
-    parent: CallRecord | None = None
-
-    def branch(self, *, free_start: bool) -> CallRecord:
-        """The record of a model that runs beside others of the call.
-
-        It counts its own attempts and tries; who failed, and what it comes to, is the whole call's.
-
-        Args:
-            free_start: Its first start is one that the caller asked for, and no additional attempt (rule A7).
-        """
-        return CallRecord(
-            free_start_count=int(free_start),
-            counted=self.counted,
-            barred=self.barred,
-            untold=self.untold,
-            whole=self.whole or self,
-            parent=self,
-        )
-
-    def next_index(self) -> int:
-        """An index for an attempt, unique in the call and ascending."""
-        whole = self.whole or self
-        whole.index_count += 1
-        return whole.index_count - 1
-
-    def next_try(self, target: Target) -> int:
-        """Count one more call to `target`; 1 for the first."""
-        self.started_count += 1
-        self.tries[target] = self.tries.get(target, 0) + 1
-        return self.tries[target]
-
-    def take_back(self, target: Target) -> None:
-        """Uncount a call to `target`: nothing was sent after all."""
-        self.started_count -= 1
-        self.tries[target] -= 1
-
-    def book(self, attempt: Attempt) -> None:
-        """Note an attempt that has ended."""
-        self.attempts.append(attempt)
-        if self.parent is not None:
-            self.parent.book(attempt)
-
-    def count_once(self, target: Target) -> bool:
-        """Whether this call's failure still counts against `target`; true only once."""
-        first = target not in self.counted
-        self.counted.add(target)
-        return first
-
-    def total_usage(self) -> Usage:
-        """What all attempts used together."""
-        if len(self.attempts) == 1:
-            return self.attempts[0].usage or NOTHING_USED
-        return total_usage(attempt.usage or NOTHING_USED for attempt in self.attempts)
 
 
 @dataclass(slots=True)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
 
 from paceline_server.completion.answer import Completion, Target
-from paceline_server.completion.attempt import CallEvent
-from paceline_server.completion.prompt import Prompt, ResponseFormatKind
-from paceline_server.strategies.call import Admission, AttemptConfig, Call, Recovery, Sink, Turn
-from paceline_server.strategies.clock import NEVER
-from paceline_server.strategies.delivery import Delivery
-from paceline_server.strategies.model import Model, Setback, Unanswered
-
-Ask = Callable[[Model, Turn], Awaitable[Completion]]
+from paceline_server.strategies.call import AttemptConfig, Call, Sink, Turn
+from paceline_server.strategies.course import Ask, Course
+from paceline_server.strategies.delivery import NOTHING_DELIVERED, Delivery, delivery_of
+from paceline_server.strategies.model import Model
 
 
 class Chain:
@@ -42,172 +36,30 @@ class Chain:
 
     async def complete(self, call: Call, turn: Turn) -> Completion:
         """Give the whole answer of the first model that has one; recovers silently."""
-        course = _Course(self._models, call, turn, _NOTHING, lambda model, mine: model.complete(call, mine))
-        return await course.answer()
+        models = self._models
+
+        def ask(position: int, mine: Turn) -> Awaitable[Completion]:
+            return models[position].complete(call, mine)
+
+        return await self._course(call, turn, NOTHING_DELIVERED, ask).answer()
 
     async def stream(self, call: Call, sink: Sink, turn: Turn) -> Completion:
         """Stream the answer of the first model that gives it whole."""
         # One a call: a chain in a chain delivers through its parent's, so nothing is held or joined twice.
-        delivery = sink if isinstance(sink, Delivery) else self._delivery(call, sink)
-        course = _Course(
-            self._models, call, turn, delivery, lambda model, mine: model.stream(call, delivery, mine)
-        )
-        completion = await course.answer()
+        delivery = sink if isinstance(sink, Delivery) else delivery_of(call, sink, self._config)
+        models = self._models
+
+        def ask(position: int, mine: Turn) -> Awaitable[Completion]:
+            return models[position].stream(call, delivery, mine)
+
+        completion = await self._course(call, turn, delivery, ask).answer()
         return completion if delivery is sink else delivery.whole(completion)
 
-    def _delivery(self, call: Call, sink: Sink) -> Delivery:
-        recovery, hold = call.options.recovery, call.options.hold_token_count
-        if recovery is Recovery.CONTINUE and not _may_be_joined(call.prompt):
-            recovery = Recovery.RESTART
-        if hold is None:
-            hold = self._config.hold_token_count
-        return Delivery(sink, recovery, hold)
+    def _course(self, call: Call, turn: Turn, delivery: Delivery, ask: Ask) -> Course:
+        return Course(self._models, call, turn, delivery, ask, self._path_in(turn))
 
-
-@dataclass(slots=True)
-class _Course:
-    """How one call goes through a chain.
-
-    Attributes:
-        left: Positions whose turn has not come.
-        held: Positions at which nothing was tried, with what held them.
-        rejected_count: How many positions have only targets that the prompt does not fit.
-        final: Nobody else may be tried.
-    """
-
-    models: Sequence[Model]
-    call: Call
-    turn: Turn
-    delivery: Delivery
-    ask: Ask
-    left: list[int] = field(default_factory=list)
-    setbacks: list[Setback] = field(default_factory=list)
-    held: list[tuple[int, Unanswered]] = field(default_factory=list)
-    rejected_count: int = 0
-    final: bool = False
-
-    async def answer(self) -> Completion:
-        """The answer of the first model that has one.
-
-        Raises:
-            Unanswered: None has.
-        """
-        self.left = list(range(len(self.models)))
-        ramp = Admission.WHOLE_RAMP if self.turn.admission is Admission.WHOLE_RAMP else Admission.SHARE
-        while self.left:
-            position = self._next()
-            self.left.remove(position)
-            mine = Turn(self._path(position), self._untried(), first_pass=True, admission=ramp)
-            completion = await self._try(position, mine)
-            if completion is not None:
-                return completion
-            if self.final:
-                raise self._unanswered()
-        if not self.turn.first_pass:
-            completion = await self._try_held()
-            if completion is not None:
-                return completion
-        raise self._unanswered()
-
-    def _next(self) -> int:
-        """The first that can go on with what was delivered (C5); else the next in order."""
-        if self.delivery.text:
-            return next(self._continuing(), self.left[0])
-        return self.left[0]
-
-    async def _try(self, position: int, mine: Turn) -> Completion | None:
-        """Let one model try, and retry where that is worth it."""
-        refused = False
-        while True:
-            text = "" if refused else self.delivery.text
-            try:
-                going_on = mine if mine.continues == text else replace(mine, continues=text)
-                return await self.ask(self.models[position], going_on)
-            except Unanswered as unanswered:
-                self._note(position, mine, unanswered)
-                refused = refused or unanswered.refused
-                wait = 0.0 if unanswered.refused else unanswered.retry_wait
-                if self.final or wait is None:
-                    return None
-                if not unanswered.refused and self._is_left_for_others(position, mine, refused=refused):
-                    return None
-            await asyncio.sleep(wait)
-            mine = replace(mine, admission=Admission.RETRY)
-
-    def _note(self, position: int, mine: Turn, unanswered: Unanswered) -> None:
-        self.setbacks += unanswered.setbacks
-        self.final = unanswered.final or self.delivery.final
-        if unanswered.nothing_sent and mine.admission is not Admission.RETRY:
-            if unanswered.held:
-                # The frames that it came through hold this course.
-                self.held.append((position, unanswered.with_traceback(None)))
-            else:
-                self.rejected_count += 1
-
-    def _is_left_for_others(self, position: int, mine: Turn, *, refused: bool) -> bool:
-        """Whether output stands that another model is to go on with or to replace, rather than this (C5)."""
-        if not self.delivery.stands or mine.untried == 0:
-            return False
-        can_continue = not refused and self.delivery.text and self.models[position].can_continue(self.call)
-        return not can_continue or any(True for _ in self._continuing())
-
-    async def _try_held(self) -> Completion | None:
-        """Turn back to what was passed over: targets that are ramping up, else one last resort (C3)."""
-        held = tuple(self.held)
-        ramping = [position for position, unanswered in held if _ramping(unanswered)]
-        for turned_to, position in enumerate(ramping, start=1):
-            untried = self.turn.untried + len(ramping) - turned_to
-            mine = Turn(self._path(position), untried, admission=Admission.WHOLE_RAMP)
-            completion = await self._try(position, mine)
-            if completion is not None or self.final:
-                return completion
-        if ramping or not held or len(held) + self.rejected_count < len(self.models):
-            return None
-        returns = {position: _returns_at(unanswered) for position, unanswered in held}
-        soonest = min(returns, key=lambda position: returns[position])
-        if returns[soonest] == NEVER:
-            return None
-        mine = Turn(self._path(soonest), self.turn.untried, admission=Admission.LAST_RESORT)
-        return await self._try(soonest, mine)
-
-    def _path(self, position: int) -> str:
-        """The place of the model at `position`; a chain of one is its model."""
-        return self.turn.path_of(f"chain[{position}]") if len(self.models) > 1 else self.turn.path
-
-    def _untried(self) -> int:
-        """How many models could still be turned to: those left, ramping ones, and the parent's."""
-        if not (self.left or self.held):
-            return self.turn.untried
-        declined = sum(1 for _, unanswered in self.held if _ramping(unanswered))
-        later = sum(1 for position in self.left if self.models[position].ready(self.call))
-        return self.turn.untried + declined + later
-
-    def _continuing(self) -> Iterator[int]:
-        """Those left that can go on with what was delivered."""
-        return (position for position in self.left if self.models[position].can_continue(self.call))
-
-    def _unanswered(self) -> Unanswered:
-        return Unanswered(self.setbacks, final=self.final, broken=self.delivery.broken)
-
-
-def _may_be_joined(prompt: Prompt) -> bool:
-    """Whether an answer of several hands can be right: where a form is enforced, each would begin it anew."""
-    wanted = prompt.response_format
-    return wanted is None or wanted.kind is ResponseFormatKind.TEXT
-
-
-def _ramping(unanswered: Unanswered) -> bool:
-    return any(held.ramping for held in unanswered.held)
-
-
-def _returns_at(unanswered: Unanswered) -> float:
-    """When the first of its targets returns; an operator's bench is never probed before its end."""
-    return min((held.until for held in unanswered.held if not held.by_operator), default=NEVER)
-
-
-async def _ignore(_event: CallEvent) -> None:
-    """A unary call delivers nothing before its end."""
-
-
-_NOTHING = Delivery(_ignore, Recovery.RESTART, 0)
-"""What a unary call has delivered until then; nothing is ever put into it."""
+    def _path_in(self, turn: Turn) -> Callable[[int], str]:
+        """The place of the model at a position; a chain of one is its model."""
+        if len(self._models) == 1:
+            return lambda _position: turn.path
+        return lambda position: turn.path_of(f"chain[{position}]")

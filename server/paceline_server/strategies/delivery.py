@@ -19,8 +19,9 @@ from paceline_server.completion.attempt import (
     OutputDiscarded,
 )
 from paceline_server.completion.deltas import Delta, character_count
+from paceline_server.completion.prompt import Prompt, ResponseFormatKind
 from paceline_server.completion.usage import NOTHING_USED, Usage, estimate_token_count, total_usage
-from paceline_server.strategies.call import Recovery, Sink
+from paceline_server.strategies.call import AttemptConfig, Call, Recovery, Sink
 from paceline_server.strategies.continuation import JoinedAnswer
 from paceline_server.strategies.model import Broken
 
@@ -68,6 +69,42 @@ class Delivery:
         elif recovery is Recovery.CONTINUE:
             self._joined = JoinedAnswer()
             self._detour = self._join
+
+    @property
+    def aside(self) -> Sink:
+        """Takes the events of attempts that run beside others: they say nothing of what is delivered."""
+        return self._sink
+
+    async def turn_to(self, attempt_index: int) -> None:
+        """What comes now is the answer of another attempt, from its first part on."""
+        stood = self.stands
+        self._forget()
+        if stood:
+            await self._sink(OutputDiscarded(self._source_index))
+        self._source_index = attempt_index
+
+    def broke_off(self, attempt: Attempt) -> None:
+        """What was delivered is all that comes of `attempt`, which has broken."""
+        self._held_back.clear()
+        if self.delivered:
+            self.broken = Broken(attempt.target, self.seen_token_count)
+            self._source_index = attempt.index
+            self._earlier.append(attempt.usage or NOTHING_USED)
+
+    def announce(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """Tell something before the next content is delivered."""
+        before = self._detour
+
+        async def told(delta: Delta) -> None:
+            self._detour = before
+            await tell()
+            if before is not None:
+                await before(delta)
+            else:
+                self.delivered = True
+                await self._sink(delta)
+
+        self._detour = told
 
     @property
     def stands(self) -> bool:
@@ -128,22 +165,14 @@ class Delivery:
             self.delivered = False
             self._joined.go_on()
             return
-        stood = self.stands
-        self._forget()
-        if stood:
-            await self._sink(OutputDiscarded(self._source_index))
-        self._source_index = event.attempt.index
+        await self.turn_to(event.attempt.index)
 
     async def _settle(self, attempt: Attempt) -> None:
         if attempt.outcome is AttemptOutcome.SUCCEEDED:
             if self._held_back:
                 await self._release()
         elif attempt.outcome not in NEVER_SENT:
-            self._held_back.clear()
-            if self.delivered:
-                self.broken = Broken(attempt.target, self.seen_token_count)
-                self._source_index = attempt.index
-                self._earlier.append(attempt.usage or NOTHING_USED)
+            self.broke_off(attempt)
 
     def _forget(self) -> None:
         self.delivered = False
@@ -174,5 +203,27 @@ class Delivery:
             await self._sink(delta)
 
 
+def delivery_of(call: Call, sink: Sink, config: AttemptConfig) -> Delivery:
+    """The delivery of a call's answer to `sink`, with the recovery that its caller wants."""
+    recovery, hold = call.options.recovery, call.options.hold_token_count
+    if recovery is Recovery.CONTINUE and not _may_be_joined(call.prompt):
+        recovery = Recovery.RESTART
+    return Delivery(sink, recovery, config.hold_token_count if hold is None else hold)
+
+
+def _may_be_joined(prompt: Prompt) -> bool:
+    """Whether an answer of several hands can be right: where a form is enforced, each would begin it anew."""
+    wanted = prompt.response_format
+    return wanted is None or wanted.kind is ResponseFormatKind.TEXT
+
+
 async def _nothing() -> None:
     """Nothing is left to deliver."""
+
+
+async def _ignore(_event: CallEvent) -> None:
+    """A unary call delivers nothing before its end."""
+
+
+NOTHING_DELIVERED = Delivery(_ignore, Recovery.RESTART, 0)
+"""What a unary call has delivered until then; nothing is ever put into it."""

@@ -146,7 +146,7 @@ class TargetModel:
             ) from error
 
     def _run(self, call: Call, turn: Turn, fitted: FittedPrompt) -> AttemptRun:
-        return AttemptRun(
+        run = AttemptRun(
             call=call,
             target=self.target,
             profile=self._profile,
@@ -156,6 +156,8 @@ class TargetModel:
             try_number=call.record.next_try(self.target),
             started_at=asyncio.get_running_loop().time(),
         )
+        call.record.begin(run.index, run)
+        return run
 
     async def _passed_over(self, call: Call, turn: Turn, held: Held, sink: Sink) -> Unanswered:
         skipped = not_made(

@@ -1,0 +1,93 @@
+"""Models that run side by side, each in a task of its own, and none of them longer than the heat.
+
+A task group would wait for a model that ignores its cancellation; a heat waits for a moment and goes on
+without it (rule R2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from paceline_server.completion.answer import Completion
+from paceline_server.strategies.lane import Lane
+from paceline_server.telemetry.log import log_caution
+
+DRAIN_SECONDS = 0.05
+"""How long a cancelled model may take to close its connection and to book what it cost (rules A6, R2)."""
+
+_strays: set[asyncio.Task[None]] = set()
+"""Tasks that did not end when they were told to: the event loop itself keeps no task alive."""
+
+
+class Heat:
+    """The lanes of one race, or of one overtaking. Leaving it ends all that still run."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lanes: list[Lane] = []
+        self._cancelled: set[Lane] = set()
+
+    async def __aenter__(self) -> Self:
+        """Open for lanes."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End what still runs, and wait for it as long as it may take."""
+        self.cancel_all()
+        try:
+            await self.drained()
+        finally:
+            self._leave_strays()
+            for lane in self._lanes:
+                # A task keeps the exception that it ended with, whose frames hold this heat.
+                lane.task = None
+            self._lanes.clear()
+
+    def start(self, lane: Lane, ask: Callable[[], Awaitable[Completion]]) -> None:
+        """Run a model in `lane`."""
+        self._lanes.append(lane)
+        lane.start(ask)
+
+    def cancel(self, lane: Lane) -> None:
+        """Tell a lane to end; it does so when it next runs."""
+        if lane.running and lane.task is not None and lane not in self._cancelled:
+            self._cancelled.add(lane)
+            lane.task.cancel()
+
+    def cancel_all(self, *, but: Lane | None = None) -> None:
+        """Tell all to end that still run, but one."""
+        for lane in self._lanes:
+            if lane is not but:
+                self.cancel(lane)
+
+    def drains(self) -> bool:
+        """Whether any lane that was told to end still runs."""
+        return any(lane.running for lane in self._cancelled)
+
+    async def drained(self) -> None:
+        """Wait for those that were told to end; after `DRAIN_SECONDS` they are left to themselves."""
+        tasks = {lane.task for lane in self._cancelled if lane.running and lane.task is not None}
+        if tasks:
+            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+        self._leave_strays()
+
+    def _leave_strays(self) -> None:
+        for lane in self._cancelled:
+            if lane.running and lane.task is not None:
+                _leave(lane)
+        self._cancelled.clear()
+
+
+def _leave(lane: Lane) -> None:
+    """Go on without a lane that does not end; what it has cost until now is booked."""
+    log_caution("a model did not end when it was cancelled; its call goes on without it")
+    lane.record.abandon()
+    lane.mute()
+    if lane.task is not None:
+        _strays.add(lane.task)
+        lane.task.add_done_callback(_strays.discard)

@@ -1,0 +1,127 @@
+"""What has happened in a call so far.
+
+The record is shared by everything that works for the call, so that attempts, additional tries
+and the bill are counted once, wherever in the model tree they happen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from paceline_server.completion.answer import Target
+from paceline_server.completion.attempt import Attempt
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
+from paceline_server.health.registry import Scope
+
+
+class Unfinished(Protocol):
+    """An attempt under way."""
+
+    def cancelled(self) -> Attempt:
+        """Book it as cancelled, with what it has cost until now."""
+        ...
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """What has happened in a call so far, or in one branch of it.
+
+    Attributes:
+        offered: Whether the call has been told to the fleet's budget.
+        free_start_count: How many first starts draw on no budget of additional attempts: one, or none.
+        started_count: Attempts that were sent to a provider.
+        additional_count: How many of all starts of the call drew on the budget.
+        tries: How often each target was called.
+        counted: Targets that this call has been counted against (one call adds at most one).
+        barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
+            benches alone would not do: one ends when the provider says, which may be at once.
+        untold: Attempts that ended by cancellation, when nothing could be told.
+        whole: The record of the whole call; None if this is it.
+        parent: The record that this is a branch of; None if it is none.
+        under_way: Of a branch: its attempts that have not ended, by index.
+        abandoned: Of a branch: attempts that were booked although they have not ended.
+    """
+
+    attempts: list[Attempt] = field(default_factory=list)
+    offered: bool = False
+    free_start_count: int = 1
+    started_count: int = 0
+    additional_count: int = 0
+    index_count: int = 0
+    tries: dict[Target, int] = field(default_factory=dict)
+    counted: set[Target] = field(default_factory=set)
+    barred: dict[Scope, AttemptFailure] = field(default_factory=dict)
+    untold: list[Attempt] = field(default_factory=list)
+    whole: CallRecord | None = None
+    parent: CallRecord | None = None
+    under_way: dict[int, Unfinished] = field(default_factory=dict)
+    abandoned: set[int] = field(default_factory=set)
+
+    def branch(self, *, free_start: bool) -> CallRecord:
+        """The record of a model that runs beside others of the call.
+
+        It counts its own attempts and tries; who failed, and what it comes to, is the whole call's.
+
+        Args:
+            free_start: Its first start is one that the caller asked for, and no additional attempt (rule A7).
+        """
+        return CallRecord(
+            free_start_count=int(free_start),
+            counted=self.counted,
+            barred=self.barred,
+            untold=self.untold,
+            whole=self.whole or self,
+            parent=self,
+        )
+
+    def next_index(self) -> int:
+        """An index for an attempt, unique in the call and ascending."""
+        whole = self.whole or self
+        whole.index_count += 1
+        return whole.index_count - 1
+
+    def next_try(self, target: Target) -> int:
+        """Count one more call to `target`; 1 for the first."""
+        self.started_count += 1
+        self.tries[target] = self.tries.get(target, 0) + 1
+        return self.tries[target]
+
+    def take_back(self, target: Target) -> None:
+        """Uncount a call to `target`: nothing was sent after all."""
+        self.started_count -= 1
+        self.tries[target] -= 1
+
+    def begin(self, index: int, attempt: Unfinished) -> None:
+        """Note an attempt of a branch that has been sent."""
+        if self.parent is not None:
+            self.under_way[index] = attempt
+            self.parent.begin(index, attempt)
+
+    def book(self, attempt: Attempt) -> None:
+        """Note an attempt that has ended, once."""
+        if self.parent is None:
+            self.attempts.append(attempt)
+        elif attempt.index not in self.abandoned:
+            self.under_way.pop(attempt.index, None)
+            self.attempts.append(attempt)
+            self.parent.book(attempt)
+
+    def abandon(self) -> None:
+        """Book what is under way as cancelled now, because it does not end when it is told to (rule R2)."""
+        for index, attempt in list(self.under_way.items()):
+            self.untold.append(attempt.cancelled())
+            self.abandoned.add(index)
+
+    def count_once(self, target: Target) -> bool:
+        """Whether this call's failure still counts against `target`; true only once."""
+        first = target not in self.counted
+        self.counted.add(target)
+        return first
+
+    def total_usage(self) -> Usage:
+        """What all attempts used together."""
+        if len(self.attempts) == 1:
+            return self.attempts[0].usage or NOTHING_USED
+        return total_usage(attempt.usage or NOTHING_USED for attempt in self.attempts)
