@@ -17,6 +17,7 @@ from paceline_server.completion.deltas import fold
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.estimate import prompt_character_count
 from paceline_server.providers.base import Answer, Profile, ProviderRequest
+from paceline_server.providers.body_encoding import BodyEncoder
 from paceline_server.providers.event_stream import FINISH_PATIENCE, AnswerReader, EventStream
 from paceline_server.providers.failures import FailureClassifier, FailureRule
 from paceline_server.providers.http import (
@@ -128,14 +129,14 @@ class HttpProvider:
         self._url = lru_cache(KEPT_MODEL_COUNT)(self._url_of)
         self._api_key = api_key
         self._format = wire_format
+        self._encoder = BodyEncoder()
         self._transport = transport
         self._profile_of = lru_cache(KEPT_MODEL_COUNT)(profile_of)
         self._classifier = FailureClassifier(wire_format.failures, configured=rules, secrets=self._secrets)
         given = headers or {}
         # "Token abc" is told as it is or without its scheme.
-        self._header_secrets = tuple(
-            {secret for value in given.values() for secret in (value, value.split(" ")[-1])}
-        )
+        told = {secret for value in given.values() for secret in (value, value.split(" ")[-1])}
+        self._header_secrets = tuple(told)
         self._max_answer_bytes = max_answer_bytes
         self._error_patience = error_patience
         self._stream_of = partial(
@@ -189,10 +190,11 @@ class HttpProvider:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        self._encoder.close()
         await self._transport.aclose()
 
     async def _send(self, request: ProviderRequest, *, stream: bool) -> ProviderResponse:
-        body = self._format.body(request, stream=stream)
+        body = await self._encoder.encoded(request.prompt, partial(self._format.body, request, stream=stream))
         headers = [
             *self._headers,
             (b"accept", b"text/event-stream" if stream else b"application/json"),
