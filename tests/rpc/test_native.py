@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from paceline_server.rpc.health import HealthRpc
 from paceline_server.rpc.native import NativeListener
 from paceline_server.rpc.native_fallback import Fallback
+from paceline_server.rpc.native_threads import patient_threads
 from paceline_server.rpc.registration import register
 from paceline_server.rpc.shell import Shell
 from tests.rpc.gateway import CallBook, ask, failure, gateway, options
@@ -98,3 +103,49 @@ async def test_a_request_that_is_no_message_tells_nothing_of_the_exception() -> 
         told = await failure(channel.unary_unary("/paceline.v1.ChainService/Chain")(b"\xff"))
         assert told.message == "the request is no message of this method"
         await gate.chain.Chain(ask())
+
+
+def policy_inside() -> int:
+    """The scheduling policy of a thread that is started as the front's are."""
+    found: list[int] = []
+    with patient_threads():
+        thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+        thread.start()
+        thread.join()
+    return found[0]
+
+
+def threads_named(name: str) -> list[int]:
+    """The threads of this process that are called so, as the system knows them."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if (task / "comm").read_text().strip() == name:
+                found.append(int(task.name))
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system has no such choice")
+async def test_the_fronts_thread_interrupts_nobody() -> None:
+    """Native: what calls write gathers until Python gives way, whose own thread stays as it was."""
+    async with gateway(listener="native"):
+        policies = [os.sched_getscheduler(thread) for thread in threads_named("grpc-native-io")]
+        assert policies == [os.SCHED_BATCH]
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system has no such choice")
+@pytest.mark.parametrize("chosen", ["SCHED_OTHER", "SCHED_BATCH", "SCHED_IDLE"])
+def test_what_the_operator_has_chosen_stays(chosen: str) -> None:
+    """Native: only where nothing was chosen do the front's threads get a policy of their own."""
+    found: list[tuple[int, int]] = []
+
+    def run() -> None:
+        os.sched_setscheduler(0, getattr(os, chosen), os.sched_param(0))
+        found.append((policy_inside(), os.sched_getscheduler(0)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    inside = os.SCHED_BATCH if chosen == "SCHED_OTHER" else getattr(os, chosen)
+    assert found == [(inside, getattr(os, chosen))]

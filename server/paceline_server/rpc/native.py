@@ -17,6 +17,7 @@ from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
 
 from paceline_server.rpc.native_call import NativeCall
 from paceline_server.rpc.native_fallback import Fallback
+from paceline_server.rpc.native_threads import patient_threads
 from paceline_server.rpc.options import ListenError, ServerOptions
 
 BATCH = 64
@@ -77,20 +78,8 @@ class NativeListener:
     def bind(self) -> int:
         """Bind the address."""
         try:
-            self._front = NativeGrpcFront(
-                self._options.address,
-                [],
-                io_threads=IO_THREADS,
-                call_details=True,
-                # Only so can a call that fails before its first message be retried by its client.
-                delay_stream_headers=True,
-                # Tells how many calls are still being sent when the listener closes.
-                metrics=True,
-                keepalive_permit_without_calls=False,
-                max_concurrent_streams=UNLIMITED,
-                # The front answers more with a bare HTTP status, and far more by ending the whole connection.
-                max_metadata_size=LARGEST_READ_METADATA,
-            )
+            with patient_threads():
+                self._front = self._new_front()
         except OSError:
             cause = "it is in use or not this machine's"
             raise ListenError(f"cannot listen on {self._options.address}: {cause}") from None
@@ -115,6 +104,22 @@ class NativeListener:
         await self._sent_within(LAST_BYTES_TIME)
         # The front joins its threads; the loop must not wait for them.
         await asyncio.to_thread(self._close)
+
+    def _new_front(self) -> NativeGrpcFront:
+        return NativeGrpcFront(
+            self._options.address,
+            [],
+            io_threads=IO_THREADS,
+            call_details=True,
+            # Only so can a call that fails before its first message be retried by its client.
+            delay_stream_headers=True,
+            # Tells how many calls are still being sent when the listener closes.
+            metrics=True,
+            keepalive_permit_without_calls=False,
+            max_concurrent_streams=UNLIMITED,
+            # The front answers more with a bare HTTP status, and far more by ending the whole connection.
+            max_metadata_size=LARGEST_READ_METADATA,
+        )
 
     def _close(self) -> None:
         self._front.close()

@@ -74,10 +74,6 @@ class NativeCall:
         """Send one message of a stream; waits while the client reads slowly."""
         data = self._method.response_serializer(message)
         sent = self._front.stream_try_send(self._id, data)
-        if sent == STREAM_FULL:
-            # Room comes from a thread of the front's, which may need the very core that waits for it.
-            os.sched_yield()
-            sent = self._front.stream_try_send(self._id, data)
         if sent == STREAM_SENT:
             self._in_a_row += 1
             if self._in_a_row < MESSAGES_IN_A_ROW:
@@ -128,9 +124,11 @@ class NativeCall:
         turns, pause = TURNS_BEFORE_PAUSES, SHORTEST_PAUSE
         while sent == STREAM_FULL:
             if turns:
+                # First the other calls have their turn: what all of them write is sent together.
+                if turns < TURNS_BEFORE_PAUSES:
+                    # Room comes from a thread of the front's, which may need the very core that looks for it.
+                    os.sched_yield()
                 turns -= 1
-                # Room comes from a thread of the front's, which may need the very core that looks for it.
-                os.sched_yield()
                 await asyncio.sleep(0)
             else:
                 await asyncio.sleep(pause)
