@@ -11,6 +11,7 @@ from paceline_server.completion.content import Media
 from paceline_server.providers.media_faults import DamagedMedia, MediaMisfit
 from paceline_server.providers.media_fitting import MAX_QUOTED_LENGTH, Refitting, judged
 from paceline_server.providers.profile import MediaLimits
+from paceline_server.providers.request_body import untaken_media
 from tests.providers.pictures import HEIC, PDF, claimed_png, noise, photograph, stored
 
 _PNG = stored(photograph((120, 80)), "PNG")
@@ -119,6 +120,27 @@ def test_a_misfit_says_what_to_do(media: Media, limits: MediaLimits, words: str)
     """A8: what a target cannot have is refused with the remedy, and never dropped."""
     with pytest.raises(MediaMisfit, match=words):
         judged(media, limits)
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        Media("", uri=f"data:x/{'y' * 100_000},text"),
+        Media("", uri=f"data:x/{'y' * 100_000};base64,AA=="),
+        Media("x/" + "y" * 100_000, b"\0"),
+        Media("x/" + "y" * 100_000, uri="https://a/b"),
+    ],
+)
+def test_a_type_without_end_is_not_repeated(media: Media) -> None:
+    """A8, S6: what a caller calls a type cannot flood a message, whoever refuses it."""
+    with pytest.raises(MediaMisfit, match=r"is 'x/y{98}\.\.\.', which") as caught:
+        judged(media, _LIMITS)
+    assert len(str(caught.value)) < 300
+    unlimited = judged(media, None)
+    assert isinstance(unlimited, Media)
+    format_refusal = untaken_media(unlimited).message
+    assert "'x/y" in format_refusal
+    assert len(format_refusal) < 300
 
 
 def test_a_sound_has_no_limit_of_a_document() -> None:

@@ -184,7 +184,8 @@ def _taken(media: Media, media_type: str, limits: MediaLimits) -> str:
     name = media_types.spelled(media_type, media.media_type, limits.media_types)
     if name is None:
         taken = ", ".join(sorted(limits.media_types))
-        raise MediaMisfit(f"is {media_type!r}, which this target does not take; send one of {taken}")
+        shown = media_types.shown(media_type)
+        raise MediaMisfit(f"is {shown}, which this target does not take; send one of {taken}")
     return name
 
 

@@ -90,12 +90,21 @@ _AAC_START = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
 _SVG_START = re.compile(rb"(?:\s|<\?[^>]*>|<!--(?>.*?-->)|<!DOCTYPE[^>]*>)*+<svg[\s>]", re.DOTALL)
 _SVG_SCANNED = 2048
 _EBML_SCANNED = 64
+_MAX_SHOWN_CHARACTERS = 100
+"""More than any type in use has; one that is declared, above all in a `data:` URI, may have any number."""
+
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 def bare(media_type: str) -> str:
     """`media_type` in lower case and without parameters."""
     return media_type.partition(";")[0].strip().lower()
+
+
+def shown(media_type: str) -> str:
+    """`media_type` as a message quotes it, cut if it is too long to be one."""
+    cut = media_type[:_MAX_SHOWN_CHARACTERS]
+    return repr(media_type if cut == media_type else f"{cut}...")
 
 
 def settled_type(declared: str, found: str | None) -> str:

@@ -17,6 +17,7 @@ from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import OWN_MEMBERS, Prompt
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.json_faults import NOT_JSON
+from paceline_server.providers.media_types import shown
 
 encode = msgspec.json.Encoder().encode
 """Encodes a body, or a piece of one."""
@@ -99,9 +100,9 @@ def misplaced(part: Part, role: Role) -> AttemptFailure:
 def untaken_media(media: Media) -> AttemptFailure:
     """UNSUPPORTED: the format has no place for media of this type, given in this way."""
     where = "by reference" if media.uri else "in the request"
-    media_type = plain_media_type(media) or "media of unknown type"
+    media_type = shown(plain_media_type(media) or "media of unknown type")
     return unsupported(
-        f"this provider's format does not take {media_type!r} {where}; convert it, or ask a target that does"
+        f"this provider's format does not take {media_type} {where}; convert it, or ask a target that does"
     )
 
 
