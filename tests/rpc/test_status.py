@@ -25,10 +25,14 @@ from paceline_server.completion.errors import (
     Violation,
 )
 from paceline_server.completion.prompt import Prompt
+from paceline_server.completion.race import AnswerGroup, RaceSummary
 from paceline_server.completion.usage import Usage
-from paceline_server.rpc.status import CODE, RichStatus, cut, to_status
+from paceline_server.rpc.call_failure import PREVIEW_BYTES
+from paceline_server.rpc.encoding import cut
+from paceline_server.rpc.status import CODE, RichStatus, to_status
 from paceline_server.strategies.call import Call
 from tests.rpc.gateway import Failure
+from tests.rpc.races import ToldRace
 
 CATALOGUE = {
     "INVALID_REQUEST": "INVALID_ARGUMENT",
@@ -196,6 +200,50 @@ def test_a_failed_call_tells_what_fits_into_6_kib(error: CallFailed, attempts: l
     assert failure.attempts or not attempts, "the first cause is kept"
     assert all(len(attempt.message.encode()) <= 256 for attempt in failure.attempts)
     assert failure.total_usage.input_token_count == call.record.total_usage().input_token_count
+
+
+GROUPS = st.lists(WORDS, max_size=16).map(
+    lambda texts: tuple(AnswerGroup(text, (index,)) for index, text in enumerate(texts))
+)
+
+
+DISSENT = st.builds(
+    CallFailed,
+    st.just(ErrorReason.NO_CONSENSUS),
+    WORDS,
+    metadata=st.dictionaries(KEYS, WORDS, max_size=6),
+)
+
+
+@given(error=ERRORS | DISSENT, attempts=st.lists(ATTEMPTS, max_size=64), groups=GROUPS)
+def test_a_failed_race_tells_its_losers_and_its_dissent(
+    error: CallFailed, attempts: list[Attempt], groups: tuple[AnswerGroup, ...]
+) -> None:
+    """R6, CallFailure.groups: every group of a failed consensus, beside the first cause, within the cap."""
+    call = failed_call(attempts)
+    call.record.race = ToldRace(RaceSummary((), groups=groups, loser_usage=Usage(7, 9)))
+    told = read(to_status(error, "the-id", call))
+    assert sum(detail.ByteSize() for detail in told.status.details) <= MAXIMUM_DETAILS_BYTES
+    failure = told.call_failure
+    assert (failure.loser_usage.input_token_count, failure.loser_usage.output_token_count) == (7, 9)
+    assert failure.attempts or not attempts, "the first cause is kept"
+    assert len(failure.attempts) + failure.omitted_attempt_count == len(attempts)
+    expected = groups if error.reason is ErrorReason.NO_CONSENSUS else ()
+    assert [tuple(group.candidate_indices) for group in failure.groups] == [
+        group.candidate_indices for group in expected
+    ]
+    for group, whole in zip(failure.groups, expected, strict=True):
+        assert group.preview in {cut(whole.text, limit) for limit in PREVIEW_BYTES}
+
+
+def test_a_short_dissent_is_told_in_full() -> None:
+    """R6, CallFailure.groups: previews are shorter than 512 bytes only if need be."""
+    groups = tuple(AnswerGroup(letter * 600, (index,)) for index, letter in enumerate("abc"))
+    call = failed_call([])
+    call.record.race = ToldRace(RaceSummary((), groups=groups))
+    told = read(to_status(CallFailed(ErrorReason.NO_CONSENSUS, "no"), "the-id", call))
+    assert [group.preview for group in told.call_failure.groups] == [cut(one.text, 512) for one in groups]
+    assert not told.call_failure.HasField("loser_usage")
 
 
 @given(violations=st.lists(st.builds(Violation, WORDS, WORDS), min_size=1, max_size=40))

@@ -59,21 +59,23 @@ def attempt(outcome: AttemptOutcome, usage: Usage | None, model: str = "a") -> A
 def tell(code: str, reason: str, latency: float, *attempts: Attempt, log: Log | None = None) -> None:
     """Log a call that has ended so."""
     usage = total_usage(one.usage or NOTHING_USED for one in attempts)
-    CallLog(log).call_ended(CallEnded("id", "/a/b", code, reason, latency, attempts, usage))
+    won = attempts[-1].target if attempts and code == "OK" else None
+    CallLog(log).call_ended(CallEnded("id", "/a/b", code, reason, latency, attempts, usage, won))
 
 
 def test_a_call_is_one_line_with_named_fields(lines: list[dict[str, Any]]) -> None:
-    """S6: one line a call, with its id, its end, its target and its bill."""
+    """S6: one line a call, with its id, its end, the target that it was answered by, and its bill."""
     attempts = (
         attempt(AttemptOutcome.FAILED, Usage(3, 4, cost_nano_usd=10, state=UsageState.ESTIMATED)),
         attempt(AttemptOutcome.SKIPPED, None, "b"),
+        attempt(AttemptOutcome.SUCCEEDED, None, "loser"),
         attempt(AttemptOutcome.SUCCEEDED, Usage(30, 40, cost_nano_usd=100), "c"),
     )
     tell("OK", "", 1.23456, *attempts)
     (line,) = lines
     assert set(line) == FIELDS
     assert (line["call_id"], line["method"], line["code"], line["reason"]) == ("id", "/a/b", "OK", None)
-    assert (line["latency_ms"], line["target"], line["attempt_count"]) == (1234.56, "test/c", 3)
+    assert (line["latency_ms"], line["target"], line["attempt_count"]) == (1234.56, "test/c", 4)
     assert (line["input_token_count"], line["output_token_count"], line["cost_nano_usd"]) == (33, 44, 110)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, fields, replace
 from enum import Enum
 
 from paceline_server.completion.content import Message
@@ -84,6 +84,17 @@ class GenerationConfig:
     stop_sequences: tuple[str, ...] = ()
     reasoning_effort: ReasoningEffort | None = None
     cache_prompt: bool = False
+
+
+def overlaid(base: GenerationConfig, over: GenerationConfig) -> GenerationConfig:
+    """`base` with what is set in `over` in its place."""
+    every = {field.name: getattr(over, field.name) for field in fields(GenerationConfig)}
+    # Zero is a value like any other.
+    return replace(base, **{name: value for name, value in every.items() if value or _is_zero(value)})
+
+
+def _is_zero(value: object) -> bool:
+    return value == 0 and value is not False
 
 
 @immutable(frozen=True, slots=True)

@@ -1,14 +1,14 @@
-"""From the vocabulary to the contract's messages."""
+"""From the vocabulary to the contract's messages: what the answers and events of all services are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
 
-from paceline.v1 import chain_pb2, completion_pb2
+from paceline.v1 import chain_pb2, completion_pb2, race_pb2
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import (
     Attempt,
@@ -22,6 +22,8 @@ from paceline_server.completion.content import Kind, Media, Part, Reasoning, Tex
 from paceline_server.completion.deltas import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from paceline_server.completion.usage import Usage
 from paceline_server.rpc import enums
+
+StreamEvent = TypeVar("StreamEvent", chain_pb2.StreamChainResponse, race_pb2.StreamRaceResponse)
 
 NANOS = 1_000_000_000
 LONGEST_DURATION = 315_576_000_000.0
@@ -45,26 +47,16 @@ FAILURE_CODE: dict[FailureClass, int] = {
 """The code of an attempt's own status; it is informative, the call has its own."""
 
 
-def encode_event(event: CallEvent) -> chain_pb2.StreamChainResponse:
-    """One event of a streamed chain."""
-    wire = chain_pb2.StreamChainResponse()
+def encode_event(event: CallEvent, wire: StreamEvent) -> StreamEvent:
+    """One event of a call, put into the empty `wire`."""
     if isinstance(event, Delta):
-        _write_delta(wire.delta, event)
+        write_delta(wire.delta, event)
     elif isinstance(event, AttemptStarted):
-        _write_attempt(wire.attempt_started.attempt, event.attempt)
+        write_attempt(wire.attempt_started.attempt, event.attempt)
     elif isinstance(event, AttemptEnded):
-        _write_attempt(wire.attempt_ended.attempt, event.attempt)
+        write_attempt(wire.attempt_ended.attempt, event.attempt)
     else:
         wire.output_discarded.attempt_index = event.attempt_index
-    return wire
-
-
-def encode_response(
-    call_id: str, completion: Completion, attempts: Iterable[Attempt], total: Usage
-) -> chain_pb2.ChainResponse:
-    """A whole answer, with how it came about."""
-    wire = chain_pb2.ChainResponse()
-    _write_response(wire, call_id, completion, attempts, total)
     return wire
 
 
@@ -76,13 +68,20 @@ def encode_target(target: Target) -> completion_pb2.Target:
 def encode_usage(usage: Usage) -> completion_pb2.Usage:
     """A usage; parts that are not known stay unset."""
     wire = completion_pb2.Usage()
-    _write_usage(wire, usage)
+    write_usage(wire, usage)
     return wire
 
 
 def encodable(text: str) -> str:
     """A provider's words without halves of surrogate pairs, which no message can carry."""
     return text.encode("utf-8", "replace").decode()
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` in at most `limit` bytes of UTF-8, cut between characters."""
+    text = encodable(text)
+    encoded = text.encode()
+    return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "..."
 
 
 def duration(seconds: float) -> Duration:
@@ -101,8 +100,8 @@ def timestamp(epoch_seconds: float) -> Timestamp:
 # third of the time of building a message and handing it over.
 
 
-def _write_delta(wire: completion_pb2.Delta, delta: Delta) -> None:
-    """The only message that is made for every token."""
+def write_delta(wire: completion_pb2.Delta, delta: Delta) -> None:
+    """A delta: the only message that is made for every token."""
     wire.part_index = delta.part_index
     kind = delta.kind
     if isinstance(kind, TextDelta):
@@ -121,21 +120,8 @@ def _write_delta(wire: completion_pb2.Delta, delta: Delta) -> None:
         wire.signature.value = delta.signature.value
 
 
-def _write_response(
-    wire: chain_pb2.ChainResponse,
-    call_id: str,
-    completion: Completion,
-    attempts: Iterable[Attempt],
-    total: Usage,
-) -> None:
-    wire.call_id = call_id
-    _write_completion(wire.completion, completion)
-    for attempt in attempts:
-        _write_attempt(wire.attempts.add(), attempt)
-    _write_usage(wire.total_usage, total)
-
-
-def _write_completion(wire: completion_pb2.Completion, completion: Completion) -> None:
+def write_completion(wire: completion_pb2.Completion, completion: Completion) -> None:
+    """A whole answer."""
     for part in completion.parts:
         _write_part(wire.parts.add(), part)
     wire.finish_reason = enums.FINISH_REASON[completion.finish_reason]
@@ -143,13 +129,14 @@ def _write_completion(wire: completion_pb2.Completion, completion: Completion) -
     wire.target.provider = completion.target.provider
     wire.target.model = completion.target.model
     wire.served_model = completion.served_model
-    _write_usage(wire.usage, completion.usage)
+    write_usage(wire.usage, completion.usage)
     if completion.confidence is not None:
         wire.confidence.value = completion.confidence.value
         wire.confidence.source = enums.CONFIDENCE_SOURCE[completion.confidence.source]
 
 
-def _write_usage(wire: completion_pb2.Usage, usage: Usage) -> None:
+def write_usage(wire: completion_pb2.Usage, usage: Usage) -> None:
+    """A usage; parts that are not known stay unset."""
     wire.input_token_count = usage.input_token_count
     wire.output_token_count = usage.output_token_count
     wire.state = enums.USAGE_STATE[usage.state]
@@ -163,14 +150,14 @@ def _write_usage(wire: completion_pb2.Usage, usage: Usage) -> None:
         wire.cost_nano_usd = usage.cost_nano_usd
 
 
-def _write_attempt(wire: completion_pb2.Attempt, attempt: Attempt) -> None:
+def write_attempt(wire: completion_pb2.Attempt, attempt: Attempt) -> None:
     """An attempt, running or ended."""
     wire.index = attempt.index
     wire.target.provider = attempt.target.provider
     wire.target.model = attempt.target.model
     wire.path = attempt.path
     wire.try_number = attempt.try_number
-    _write_duration(wire.start_offset, attempt.start_offset)
+    write_duration(wire.start_offset, attempt.start_offset)
     if attempt.outcome is not None:
         _write_outcome(wire, attempt, attempt.outcome)
 
@@ -178,11 +165,11 @@ def _write_attempt(wire: completion_pb2.Attempt, attempt: Attempt) -> None:
 def _write_outcome(wire: completion_pb2.Attempt, attempt: Attempt, outcome: AttemptOutcome) -> None:
     wire.outcome = enums.ATTEMPT_OUTCOME[outcome]
     wire.billed_after_cancel = attempt.billed_after_cancel
-    _write_duration(wire.latency, attempt.latency)
+    write_duration(wire.latency, attempt.latency)
     if attempt.first_content_latency is not None:
-        _write_duration(wire.first_content_latency, attempt.first_content_latency)
+        write_duration(wire.first_content_latency, attempt.first_content_latency)
     if attempt.usage is not None:
-        _write_usage(wire.usage, attempt.usage)
+        write_usage(wire.usage, attempt.usage)
     if attempt.benched_until is not None:
         wire.benched = True
         wire.benched_until_time.CopyFrom(timestamp(attempt.benched_until))
@@ -195,7 +182,8 @@ def _write_outcome(wire: completion_pb2.Attempt, attempt: Attempt, outcome: Atte
         wire.status.message = encodable(attempt.message)
 
 
-def _write_duration(wire: Duration, seconds: float) -> None:
+def write_duration(wire: Duration, seconds: float) -> None:
+    """Seconds."""
     wire.seconds, wire.nanos = _parts_of(seconds)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, TypeVar
 
-from paceline.v1 import completion_pb2, targets_pb2
+from paceline.v1 import completion_pb2, race_pb2, targets_pb2
 from paceline_server.completion.answer import ConfidenceSource, FinishReason
 from paceline_server.completion.attempt import AttemptOutcome, FailureClass
 from paceline_server.completion.content import Role
 from paceline_server.completion.prompt import ReasoningEffort
+from paceline_server.completion.race import CandidateOutcome, RaceDecision
 from paceline_server.completion.usage import UsageState
 from paceline_server.routing.catalog import ModelKind
 from paceline_server.routing.directory import TargetState
@@ -31,6 +32,8 @@ USAGE_STATE = _to_wire(UsageState, completion_pb2.UsageState, "USAGE_STATE_")
 CONFIDENCE_SOURCE = _to_wire(ConfidenceSource, completion_pb2.ConfidenceSource, "CONFIDENCE_SOURCE_")
 ATTEMPT_OUTCOME = _to_wire(AttemptOutcome, completion_pb2.AttemptOutcome, "ATTEMPT_OUTCOME_")
 FAILURE_CLASS = _to_wire(FailureClass, completion_pb2.FailureClass, "FAILURE_CLASS_")
+CANDIDATE_OUTCOME = _to_wire(CandidateOutcome, race_pb2.CandidateOutcome, "CANDIDATE_OUTCOME_")
+RACE_DECISION = _to_wire(RaceDecision, race_pb2.RaceDecision, "RACE_DECISION_")
 TARGET_STATE = _to_wire(TargetState, targets_pb2.TargetState, "TARGET_STATE_")
 MODEL_KIND = _to_wire(ModelKind, targets_pb2.ModelKind, "MODEL_KIND_")
 

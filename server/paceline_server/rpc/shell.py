@@ -17,11 +17,13 @@ from typing import Any
 import grpc.aio
 from google.protobuf.message import Message
 
+from paceline_server.completion.answer import Target
 from paceline_server.completion.errors import CallFailed, ErrorReason, PacelineError, Refused
 from paceline_server.completion.usage import NOTHING_USED
 from paceline_server.rpc.listeners import Context
 from paceline_server.rpc.status import CALL_ID, RichStatus, to_status
 from paceline_server.strategies.call import Call
+from paceline_server.strategies.clock import SilenceClock
 from paceline_server.telemetry.calls import CallEnded, CallObserver
 
 DRAIN_PUSHBACK = 1.0
@@ -42,6 +44,7 @@ class Rpc:
     Attributes:
         deadline: On the event loop's clock, in seconds: the caller's, or the configured maximum.
         call: Set by the handler once there is one, so that errors can tell its bill.
+        served_by: Set by the handler once there is an answer: the target that gave it.
     """
 
     method: str
@@ -50,6 +53,7 @@ class Rpc:
     deadline: float
     context: Context
     call: Call | None = None
+    served_by: Target | None = None
 
     async def write(self, message: Message) -> None:
         """Send one message of a stream; waits while the client reads slowly.
@@ -61,6 +65,20 @@ class Rpc:
             await self.context.write(message)
         except grpc.aio.BaseError as error:
             raise ClientGone from error
+
+    async def written_in_time(self, message: Message) -> bool:
+        """Send a message outside the engine; tells whether the deadline left a slow reader the time for it.
+
+        Raises:
+            ClientGone: The client has left.
+        """
+        try:
+            async with SilenceClock() as clock:
+                clock.arm(self.deadline)
+                await self.write(message)
+        except TimeoutError:
+            return False
+        return True
 
     async def write_last(self, messages: Iterable[Message]) -> None:
         """Send what should come before a status that is not OK, as far as the client takes it at once."""
@@ -194,6 +212,7 @@ class Shell:
                 latency=latency,
                 attempts=() if record is None else tuple(record.attempts),
                 usage=NOTHING_USED if record is None else record.total_usage(),
+                target=rpc.served_by,
             )
         )
         # Whoever still holds an exception of this call must not hold its prompt.

@@ -7,6 +7,7 @@ trailers above 8 KiB are rejected at random on the way.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import grpc
@@ -14,8 +15,6 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from paceline.v1 import completion_pb2, errors_pb2
-from paceline_server.completion.attempt import Attempt, AttemptOutcome
 from paceline_server.completion.errors import (
     ErrorReason,
     InvalidPrompt,
@@ -25,8 +24,8 @@ from paceline_server.completion.errors import (
     PacelineError,
     Violation,
 )
-from paceline_server.rpc import enums
-from paceline_server.rpc.encoding import duration, encodable, encode_target, encode_usage
+from paceline_server.rpc.call_failure import encode_call_failure
+from paceline_server.rpc.encoding import cut, duration
 from paceline_server.strategies.call import Call
 
 DOMAIN = "paceline"
@@ -92,19 +91,12 @@ def to_status(error: PacelineError, call_id: str, call: Call | None = None) -> R
     for detail in _details(error, call_id):
         _append_if_it_fits(status, detail)
     if call is not None:
-        _append_call_failure(status, call)
+        _append_if_it_fits(status, encode_call_failure(call, error.reason, partial(_fits, status)))
     trailers: list[tuple[str, str | bytes]] = [(CALL_ID, call_id), (DETAILS, status.SerializeToString())]
     pushback = _pushback(error)
     if pushback is not None:
         trailers.append((PUSHBACK, str(pushback)))
     return RichStatus(code, sentence, tuple(trailers))
-
-
-def cut(text: str, limit: int) -> str:
-    """`text` in at most `limit` bytes of UTF-8, cut between characters."""
-    text = encodable(text)
-    encoded = text.encode()
-    return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "..."
 
 
 def _details(error: PacelineError, call_id: str) -> Iterable[Message]:
@@ -153,45 +145,14 @@ def _bad_request(violations: Iterable[Violation]) -> error_details_pb2.BadReques
     return wire
 
 
-def _append_call_failure(status: status_pb2.Status, call: Call) -> None:
-    """Add what the call cost, with as many attempts as fit, cut from the end."""
-    attempts = call.record.attempts
-    failure = errors_pb2.CallFailure(
-        call_id=call.call_id, total_usage=encode_usage(call.record.total_usage())
-    )
-    for index, attempt in enumerate(attempts):
-        failure.attempts.append(_summary(attempt))
-        failure.omitted_attempt_count = len(attempts) - index - 1
-        if _size_with(status, _packed(failure)) > MAXIMUM_DETAILS_BYTES:
-            del failure.attempts[-1]
-            failure.omitted_attempt_count = len(attempts) - index
-            break
-    _append_if_it_fits(status, failure)
-
-
-def _summary(attempt: Attempt) -> errors_pb2.AttemptSummary:
-    outcome = attempt.outcome or AttemptOutcome.CANCELLED
-    failure_class = attempt.failure_class
-    return errors_pb2.AttemptSummary(
-        target=encode_target(attempt.target),
-        outcome=enums.ATTEMPT_OUTCOME[outcome],
-        failure_class=(
-            completion_pb2.FAILURE_CLASS_UNSPECIFIED
-            if failure_class is None
-            else enums.FAILURE_CLASS[failure_class]
-        ),
-        message=cut(attempt.message, MAXIMUM_SUMMARY_BYTES),
-    )
-
-
 def _append_if_it_fits(status: status_pb2.Status, detail: Message) -> None:
-    packed = _packed(detail)
-    if _size_with(status, packed) <= MAXIMUM_DETAILS_BYTES:
-        status.details.append(packed)
+    if _fits(status, detail):
+        status.details.append(_packed(detail))
 
 
-def _size_with(status: status_pb2.Status, packed: any_pb2.Any) -> int:
-    return status.ByteSize() + status_pb2.Status(details=[packed]).ByteSize()
+def _fits(status: status_pb2.Status, detail: Message) -> bool:
+    size = status.ByteSize() + status_pb2.Status(details=[_packed(detail)]).ByteSize()
+    return size <= MAXIMUM_DETAILS_BYTES
 
 
 def _packed(detail: Message) -> any_pb2.Any:

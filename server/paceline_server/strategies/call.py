@@ -80,6 +80,7 @@ class Call:
     Attributes:
         started_at: On the event loop's clock, in seconds.
         deadline: On the same clock: no attempt outlives it.
+        tells_all: The caller of a streamed race also wants what those write who have not won.
         prompts: `prompt` as the targets take it.
     """
 
@@ -88,6 +89,7 @@ class Call:
     started_at: float
     deadline: float
     options: ChainOptions = _NO_OPTIONS
+    tells_all: bool = False
     record: CallRecord = field(default_factory=CallRecord)
     prompts: Prompts = field(default_factory=Prompts)
 

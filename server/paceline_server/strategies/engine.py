@@ -9,6 +9,7 @@ from paceline_server.completion.answer import Completion
 from paceline_server.strategies.call import Call, Sink, Turn
 from paceline_server.strategies.clock import SilenceClock
 from paceline_server.strategies.model import Model, Unanswered
+from paceline_server.strategies.race import Race, Tell
 from paceline_server.strategies.verdict import deadline_exceeded, verdict
 
 ROOT = Turn(path="")
@@ -30,6 +31,17 @@ async def stream(call: Call, model: Model, sink: Sink, *, now: Callable[[], floa
         CallFailed: There is none; its reason says why.
     """
     return await _concluded(call, model.stream(call, sink, ROOT), now)
+
+
+async def stream_race(
+    call: Call, race: Race, sink: Sink, tell: Tell, *, now: Callable[[], float] = time.time
+) -> Completion:
+    """Stream the winner's answer into `sink`, and how the race goes into `tell`; return the answer whole.
+
+    Raises:
+        CallFailed: There is none; its reason says why.
+    """
+    return await _concluded(call, race.stream_told(call, sink, tell, ROOT), now)
 
 
 async def _concluded(call: Call, answer: Awaitable[Completion], now: Callable[[], float]) -> Completion:

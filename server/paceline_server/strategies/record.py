@@ -6,12 +6,14 @@ and the bill are counted once, wherever in the model tree they happen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import Attempt
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.race import CandidateReport, RaceSummary
 from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
 from paceline_server.health.registry import Scope
 
@@ -21,6 +23,18 @@ class Unfinished(Protocol):
 
     def cancelled(self) -> Attempt:
         """Book it as cancelled, with what it has cost until now."""
+        ...
+
+
+class RaceRecord(Protocol):
+    """How the race of a call goes, for those who tell of it. It can be asked at any time."""
+
+    def summary(self) -> RaceSummary:
+        """All of it so far."""
+        ...
+
+    def untold(self) -> Sequence[CandidateReport]:
+        """The candidates whose end has not been told as an event."""
         ...
 
 
@@ -38,6 +52,7 @@ class CallRecord:
         barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
             benches alone would not do: one ends when the provider says, which may be at once.
         untold: Attempts that ended by cancellation, when nothing could be told.
+        race: The outermost race that has begun; None if none has.
         whole: The record of the whole call; None if this is it.
         parent: The record that this is a branch of; None if it is none.
         under_way: Of a branch: its attempts that have not ended, by index.
@@ -54,6 +69,7 @@ class CallRecord:
     counted: set[Target] = field(default_factory=set)
     barred: dict[Scope, AttemptFailure] = field(default_factory=dict)
     untold: list[Attempt] = field(default_factory=list)
+    race: RaceRecord | None = None
     whole: CallRecord | None = None
     parent: CallRecord | None = None
     under_way: dict[int, Unfinished] = field(default_factory=dict)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from paceline_server.completion.attempt import Attempt, AttemptOutcome
+from paceline_server.completion.answer import Target
+from paceline_server.completion.attempt import Attempt
 from paceline_server.completion.usage import Usage
 from paceline_server.telemetry.log import Log, to_json
 
@@ -22,6 +23,7 @@ class CallEnded(NamedTuple):
         reason: The reason of the error catalogue; empty for OK and for callers that left.
         latency: Seconds.
         usage: Of all attempts together.
+        target: The one that gave the answer, of a race the winner's; None if there is no answer.
     """
 
     call_id: str
@@ -31,6 +33,7 @@ class CallEnded(NamedTuple):
     latency: float
     attempts: tuple[Attempt, ...]
     usage: Usage
+    target: Target | None = None
 
 
 class CallObserver(Protocol):
@@ -69,18 +72,13 @@ class CallLog:
 
 def _values(ended: CallEnded) -> dict[str, Any]:
     usage = ended.usage
-    served = None
-    for attempt in ended.attempts:
-        if attempt.outcome is AttemptOutcome.SUCCEEDED:
-            served = str(attempt.target)
-            break
     return {
         "call_id": ended.call_id,
         "method": ended.method,
         "code": ended.code,
         "reason": ended.reason or None,
         "latency_ms": round(ended.latency * 1000, 3),
-        "target": served,
+        "target": None if ended.target is None else str(ended.target),
         "attempt_count": len(ended.attempts),
         "input_token_count": usage.input_token_count,
         "output_token_count": usage.output_token_count,
