@@ -144,3 +144,17 @@ def test_known_targets_are_sorted_and_of_one_provider_if_asked_for(view: View) -
     view.health.bench(Target("q", "z"), 60, "")
     assert view.directory.known_targets() == [Target("p", "0"), A, B, C, Target("q", "z")]
     assert view.directory.known_targets("q") == [C, Target("q", "z")]
+
+
+def test_a_race_is_available_as_long_as_a_candidate_can_be_tried() -> None:
+    """model/<name>: any target of any candidate will do, but not the judge's, who answers nobody."""
+    judged = Definition(ModelKind.RACE, ("p/a,p/b", "q/c"), judge="q/j")
+    view = View(definitions={"judged": judged, "through": Definition(ModelKind.ALIAS, ("judged",))})
+    view.health.bench(C, 60, "")
+    view.health.bench(A, 60, "")
+    assert view.changes.take() == ["judged", "through"]
+    assert view.directory.available("judged")
+    assert view.directory.model("judged").targets == (A, B, C, Target("q", "j"))
+    view.health.bench(B, 60, "")
+    assert not view.directory.available("through")
+    assert view.directory.known_targets("q") == [C, Target("q", "j")]

@@ -15,7 +15,7 @@ class Availability:
     """The names by the scopes that decide about them."""
 
     def __init__(self, targets_of_name: Mapping[str, Sequence[Target]], health: HealthRegistry) -> None:
-        """Look at `health` for the targets of each name."""
+        """Look at `health` for the targets of each name, of which any one will do."""
         self._targets_of_name = targets_of_name
         self._health = health
         # Ordered, and with a name once below a provider, however many of its targets it has.

@@ -16,6 +16,7 @@ from paceline_server.health.registry import HealthRegistry, Scope
 from paceline_server.providers.profile import Profile
 from paceline_server.routing.availability import Availability, NameChanges
 from paceline_server.routing.catalog import Catalog, Definition
+from paceline_server.routing.tree import answering, reachable
 
 __all__ = ["Directory", "ModelStatus", "StatusListener", "TargetState", "TargetStatus"]
 
@@ -42,7 +43,12 @@ class TargetStatus:
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One name: what it stands for, and whether one of its targets can be tried now."""
+    """One name.
+
+    Attributes:
+        targets: Those that a call of it may reach, a race's judge included.
+        available: One of those whose answer may be its own can be tried now.
+    """
 
     name: str
     definition: Definition
@@ -61,8 +67,10 @@ class Directory:
         self._health = health
         self._profile_of = profile_of
         self._configured = catalog.all_targets()
-        self._targets_of_name = {name: catalog.resolve(name) for name in sorted(catalog.definitions)}
-        self._availability = Availability(self._targets_of_name, health)
+        nodes = {name: catalog.expand(name) for name in sorted(catalog.definitions)}
+        self._targets_of_name = {name: reachable(node) for name, node in nodes.items()}
+        # A judge answers nobody: a race with nobody left but him cannot be run.
+        self._availability = Availability({name: answering(node) for name, node in nodes.items()}, health)
 
     def now(self) -> float:
         """Seconds since the epoch, as health counts them."""
@@ -100,7 +108,7 @@ class Directory:
         return ModelStatus(name, definition, targets, self.available(name))
 
     def available(self, name: str) -> bool:
-        """Whether one of a name's targets can be tried now."""
+        """Whether one of the targets that may answer for a name can be tried now."""
         return self._availability.of(name)
 
     def follow_names(self, wake: Callable[[], None]) -> NameChanges:

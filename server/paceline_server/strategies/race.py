@@ -35,7 +35,11 @@ class Candidate:
 
 
 class Race:
-    """A set of models, of at least one, and the rule by which one of them answers."""
+    """A set of models, of at least one, and the rule by which one of them answers.
+
+    Attributes:
+        judge: The model that `rule` may ask for; None if it asks for none.
+    """
 
     def __init__(
         self,
@@ -46,12 +50,12 @@ class Race:
         limits: RaceLimits = NO_LIMITS,
         judge: Model | None = None,
     ) -> None:
-        """Make a race of `candidates`; `judge` is the model that `rule` may ask for."""
+        """Make a race of `candidates`."""
         self.candidates = tuple(candidates)
-        self._rule = rule
+        self.rule = rule
+        self.limits = limits
+        self.judge = judge
         self._surroundings = surroundings
-        self._limits = limits
-        self._judge = judge
         self.targets: tuple[Target, ...] = tuple(
             dict.fromkeys(target for one in self.candidates for target in one.model.targets)
         )

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import GenerationConfig
+from paceline_server.routing.catalog import MAXIMUM_CANDIDATE_COUNT
 from paceline_server.strategies.racing.limits import NO_LIMITS, RaceLimits
 from paceline_server.strategies.racing.rule import Rule
 
-MAXIMUM_CANDIDATE_COUNT = 16
+__all__ = ["MAXIMUM_CANDIDATE_COUNT", "CandidateSpec", "RaceSpec"]
 
 
 @immutable(frozen=True, slots=True)
