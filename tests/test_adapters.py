@@ -99,6 +99,12 @@ async def test_the_role_of_the_system_is_as_configured(tmp_path: Path, settings:
     assert (await body_with(tmp_path, settings))["messages"][0]["role"] == role
 
 
+async def test_thoughts_go_back_in_the_content_as_configured(tmp_path: Path) -> None:
+    """reasoning_field: some vendors have thoughts and answer in one list."""
+    content = (await body_with(tmp_path, "reasoning_field: content"))["messages"][2]["content"]
+    assert [item["type"] for item in content] == ["thinking", "text"]
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning", None])
 async def test_thoughts_go_back_as_configured(tmp_path: Path, field: str | None) -> None:
     """reasoning_field: thoughts go back in the vendor's field, and in none where it wants none back."""

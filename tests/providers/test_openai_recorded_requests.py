@@ -59,8 +59,6 @@ _CONFIG = {
 _WORDLESS = {
     "a vendor that is not known": {"zai"},
     "a native field of Ollama in a message": {"ollama"},
-    # Which of its models read them there is not documented, so this vendor is sent no thoughts.
-    "thoughts as items of the content": {"mistral"},
 }
 """Why recorded requests are not compared, and of whom they are."""
 
@@ -201,7 +199,7 @@ class _Reader:
             case "file":
                 return Part(_media("application/pdf", item["file"]["file_data"]))
             case "thinking":
-                raise _WordlessError("thoughts as items of the content")
+                return Part(Reasoning("".join(each["text"] for each in item["thinking"])))
             case other:
                 raise AssertionError(other)
 

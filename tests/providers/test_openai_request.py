@@ -284,6 +284,20 @@ def test_thoughts_go_back_where_a_vendor_wants_them() -> None:
     assert sent == {"role": "assistant", "content": "4"}
 
 
+def test_thoughts_go_back_as_items_of_the_content() -> None:
+    """A8: Mistral gives its thoughts in the content, and takes them back there, before the answer."""
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    settings = OpenAISettings(reasoning_field="content")
+    message = _message(Role.ASSISTANT, Reasoning("h"), Reasoning("m"), Text("4"))
+    (sent,) = _sent_messages(message, settings=settings)
+    assert sent == {"role": "assistant", "content": [thinking, {"type": "text", "text": "4"}]}
+    call = _message(Role.ASSISTANT, Reasoning("hm"), ToolCall("c", "f", "{}"))
+    (sent,) = _sent_messages(call, settings=settings)
+    assert sent["content"] == [thinking]
+    (sent,) = _sent_messages(_message(Role.ASSISTANT, Text("4")), settings=settings)
+    assert sent == {"role": "assistant", "content": "4"}
+
+
 def test_thoughts_that_another_provider_signed_stay_with_it() -> None:
     """A8: signed thoughts go back to the provider that they came from, and are dropped for others."""
     parts = (

@@ -19,7 +19,7 @@ from paceline_server.completion.content import (
     ToolResult,
 )
 from paceline_server.providers.json_faults import NOT_JSON
-from paceline_server.providers.openai_settings import OpenAISettings, PrefillMark
+from paceline_server.providers.openai_settings import REASONING_ITEMS, OpenAISettings, PrefillMark
 from paceline_server.providers.request_body import (
     invalid,
     misplaced,
@@ -106,12 +106,20 @@ def _assistant(parts: Sequence[Part], provider: str, settings: OpenAISettings) -
     message: dict[str, Any] = {"role": "assistant", "content": _content(items) if items else None}
     thought = "".join(thoughts)
     if thought and settings.reasoning_field:
-        message[settings.reasoning_field] = thought
+        message[settings.reasoning_field] = _thought(thought, settings, items)
     if details:
         message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls
     return message
+
+
+def _thought(
+    thought: str, settings: OpenAISettings, answer: Sequence[dict[str, Any]]
+) -> str | list[dict[str, Any]]:
+    if settings.reasoning_field != REASONING_ITEMS:
+        return thought
+    return [{"type": "thinking", "thinking": [{"type": "text", "text": thought}]}, *answer]
 
 
 def _detail(thought: Reasoning, signature: bytes) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+REASONING_ITEMS = "content"
+"""The field that thoughts share with the answer, as items of its content."""
+
 
 class CacheHint(Enum):
     """What `cache_prompt` sends: vendors cache by themselves, by key, or up to marks in the content."""
@@ -31,7 +34,7 @@ class OpenAISettings:
         seed_field: "random_seed" for Mistral.
         system_role: "developer" where "system" is not accepted.
         reasoning_field: The field in which readable thoughts go back to the vendor, as
-            "reasoning_content"; empty where it wants none back.
+            "reasoning_content" or `REASONING_ITEMS`; empty where it wants none back.
         prefill: How an answer that is to be continued is marked.
         omit: Fields of the request that the vendor refuses, as "seed"; they are left out.
         accepts_top_k: Whether `top_k` may be sent; else it is left out.

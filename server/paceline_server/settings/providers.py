@@ -127,8 +127,10 @@ class OpenAISettings(HttpSettings):
     system_role: Literal["system", "developer"] = Field(
         default="system", description="The role of system messages; some models accept `developer` only."
     )
-    reasoning_field: Literal["reasoning_content", "reasoning"] | None = Field(
-        default=None, description="Where thoughts go back to the vendor; unset where it wants none back."
+    reasoning_field: Literal["reasoning_content", "reasoning", "content"] | None = Field(
+        default=None,
+        description="Where thoughts go back to the vendor, in `content` as items of it; unset where it wants "
+        "none back.",
     )
     prefill: Literal["as_is", "prefix", "continue_final_message"] = Field(
         default="as_is",

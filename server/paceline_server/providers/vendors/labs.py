@@ -30,6 +30,7 @@ MISTRAL = Vendor(
         "max_output_field": "max_tokens",
         "seed_field": "random_seed",
         "asks_stream_usage": False,
+        "reasoning_field": "content",
         "prefill": "prefix",
     },
     rules=(
