@@ -68,6 +68,16 @@ class Entrant:
         """Whether it may still give an answer without being started."""
         return self.standing in (Standing.RUNNING, Standing.WRITING)
 
+    @property
+    def has_content(self) -> bool:
+        """Whether it has written content and has not failed since."""
+        return self.standing in (Standing.WRITING, Standing.ANSWERED)
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether its answer is complete."""
+        return self.standing is Standing.ANSWERED
+
 
 @immutable(frozen=True, slots=True)
 class Judgement:
@@ -108,6 +118,11 @@ class Field:
     def answered(self) -> list[Entrant]:
         """Those with a complete answer."""
         return self.those(Standing.ANSWERED)
+
+    @property
+    def completions(self) -> dict[int, Completion]:
+        """The complete answers, by the index of their candidate."""
+        return {one.index: one.completion for one in self.answered if one.completion is not None}
 
     @property
     def anyone_running(self) -> bool:
@@ -165,7 +180,8 @@ class Fail:
     """Nobody can win any more.
 
     Attributes:
-        no_consensus: There are answers, and they do not agree enough; else there is none.
+        no_consensus: The answers do not agree enough, and could not with those that are still to come;
+            else there is none that may win.
     """
 
     no_consensus: bool = False
