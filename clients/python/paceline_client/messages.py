@@ -5,6 +5,17 @@ from __future__ import annotations
 from paceline.v1.chain_pb2 import ChainRequest, ChainResponse, StreamChainResponse
 from paceline.v1.completion_pb2 import Attempt, Completion, Part, Target, Usage
 from paceline.v1.errors_pb2 import CallFailure
+from paceline.v1.race_pb2 import (
+    AnswerGroup,
+    Candidate,
+    RaceCandidate,
+    RaceLimits,
+    RaceRequest,
+    RaceResponse,
+    RaceStrategy,
+    RaceSummary,
+    StreamRaceResponse,
+)
 from paceline.v1.targets_pb2 import (
     ListModelsResponse,
     ListTargetsResponse,
@@ -16,8 +27,10 @@ from paceline.v1.targets_pb2 import (
 )
 
 __all__ = [
+    "AnswerGroup",
     "Attempt",
     "CallFailure",
+    "Candidate",
     "ChainRequest",
     "ChainResponse",
     "Completion",
@@ -25,7 +38,14 @@ __all__ = [
     "ListTargetsResponse",
     "ModelEntry",
     "Part",
+    "RaceCandidate",
+    "RaceLimits",
+    "RaceRequest",
+    "RaceResponse",
+    "RaceStrategy",
+    "RaceSummary",
     "StreamChainResponse",
+    "StreamRaceResponse",
     "Target",
     "TargetChange",
     "TargetPrice",

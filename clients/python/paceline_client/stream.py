@@ -6,14 +6,18 @@ Knows gRPC's two ways to fail and turns them into the errors of this package; kn
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import grpc.aio
 
-from paceline_client.errors import call_failed
+from paceline.v1.chain_pb2 import StreamChainResponse
+from paceline.v1.race_pb2 import StreamRaceResponse
+from paceline_client.errors import UnfinishedStream, call_failed
 
 R_co = TypeVar("R_co", covariant=True)
+E_co = TypeVar("E_co", bound=StreamChainResponse | StreamRaceResponse, covariant=True)
 
 
 class ResponseStream(AsyncIterator[R_co], Generic[R_co]):
@@ -54,3 +58,30 @@ class ResponseStream(AsyncIterator[R_co], Generic[R_co]):
     def cancel(self) -> None:
         """End the call now; does nothing to one that has ended."""
         self._call.cancel()
+
+
+class AnswerStream(ResponseStream[E_co]):
+    """The events of a call that ends with an answer, of which `finished` is the last.
+
+    Reading raises `CallFailed` if there is no answer (what was delivered is then void), and
+    `UnfinishedStream` if the stream ends without `finished`.
+    """
+
+    def __init__(self, call: grpc.aio.UnaryStreamCall[Any, E_co]) -> None:
+        super().__init__(call)
+        self._finished = False
+
+    async def __anext__(self) -> E_co:
+        try:
+            event = await super().__anext__()
+        except StopAsyncIteration:
+            if not self._finished:
+                raise UnfinishedStream from None
+            raise
+        self._finished = self._finished or event.HasField("finished")
+        return event
+
+
+def seconds(time_limit: timedelta | None) -> float | None:
+    """A time limit as gRPC takes it."""
+    return None if time_limit is None else time_limit.total_seconds()

@@ -8,10 +8,11 @@ from typing import get_args
 
 import click
 
-from paceline_client.chain import RecoveryName, chain_request, stream_chain
 from paceline_client.chain import chain as call_chain
+from paceline_client.chain import chain_request, stream_chain
 from paceline_client.connect import Channel
 from paceline_client.messages import ChainRequest
+from paceline_client.prompt import RecoveryName
 from paceline_client.words import one_line_json
 from paceline_server.cli.answer import AnswerPrinter
 from paceline_server.cli.connection import Connection, connection_options

@@ -84,19 +84,19 @@ class InvalidRequest(PacelineError):
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         """Make one of at least one violation."""
-        first = violations[0]
-        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        super().__init__(ErrorReason.INVALID_REQUEST, f"{first.field}: {first.description}{more}")
+        first, *others = violations
+        message = f"{first.field}: {first.description}{_and_more(others)}"
+        super().__init__(ErrorReason.INVALID_REQUEST, message)
         self.violations = tuple(violations)
 
 
 class InvalidSpec(PacelineError):
     """The model spec cannot be parsed, is empty or runs in a circle."""
 
-    def __init__(self, description: str, *, field: str = "model") -> None:
-        """Make one for the request field that held the spec."""
-        super().__init__(ErrorReason.INVALID_SPEC, f"{field}: {description}")
-        self.violations = (Violation(field, description),)
+    def __init__(self, description: str, *, field: str = "model", others: Sequence[Violation] = ()) -> None:
+        """Make one for the request field that held the spec, and for `others` in the same request."""
+        super().__init__(ErrorReason.INVALID_SPEC, f"{field}: {description}{_and_more(others)}")
+        self.violations = (Violation(field, description), *others)
 
 
 class ModelNotFound(PacelineError):
@@ -123,6 +123,10 @@ class InvalidPrompt(CallFailed):
         """Name the field, what is wrong with it and how to mend it."""
         super().__init__(ErrorReason.INVALID_REQUEST, f"{violation.field}: {violation.description}")
         self.violations = (violation,)
+
+
+def _and_more(others: Sequence[Violation]) -> str:
+    return f" (and {len(others)} more)" if others else ""
 
 
 _FAULTS_OF_THE_PROMPT = frozenset(

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
-from paceline_server.completion.errors import InvalidRequest, Violation
+from paceline_server.completion.errors import InvalidRequest, InvalidSpec, Violation
+from paceline_server.routing.spec import parse_spec
 
 T = TypeVar("T")
 
@@ -21,11 +23,12 @@ MAXIMUM_VIOLATION_COUNT = 32
 class Violations:
     """The violations so far."""
 
-    __slots__ = ("_found",)
+    __slots__ = ("_found", "_specs")
 
     def __init__(self) -> None:
         """Start with none."""
         self._found: list[Violation] = []
+        self._specs: list[Violation] = []
 
     def add(self, field: str, description: str) -> None:
         """Note one.
@@ -43,21 +46,53 @@ class Violations:
 
         Raises:
             InvalidRequest: There was at least one violation.
+            InvalidSpec: Specs that cannot be used were all there was.
         """
         if self._found:
-            raise InvalidRequest(self._found)
+            raise InvalidRequest([*self._found, *self._specs])
+        if self._specs:
+            first, *others = self._specs
+            raise InvalidSpec(first.description, field=first.field, others=others)
+
+    def spec(self, spec: str, path: str) -> str:
+        """A model spec that can be read; what it names is looked up by who assembles the model."""
+        try:
+            parse_spec(spec)
+        except InvalidSpec as error:
+            self._specs.append(Violation(path, error.violations[0].description))
+        return spec
+
+    def arm(self, message: Message, oneof: str, path: str) -> str | None:
+        """Which field of a oneof is set; None if none is.
+
+        One that only later versions of the contract have reads as none, and must not pass for the default.
+        """
+        name: str | None = message.WhichOneof(oneof)
+        if name is None and len(UnknownFieldSet(message)):
+            self.add(path, "is set to a kind that this version does not know")
+        return name
 
     def number(
-        self, message: Message, name: str, path: str, low: float, high: float, *, above_low: bool = False
+        self,
+        message: Message,
+        name: str,
+        path: str,
+        low: float,
+        high: float,
+        *,
+        above_low: bool = False,
+        below_high: bool = False,
     ) -> Any:
         """An optional number within its range, or None if it is not set."""
         if not message.HasField(name):
             return None
         value = getattr(message, name)
         too_low = value <= low if above_low else value < low
-        if not math.isfinite(value) or too_low or value > high:
+        too_high = value >= high if below_high else value > high
+        if not math.isfinite(value) or too_low or too_high:
             at_least = f"above {low:g}" if above_low else f"at least {low:g}"
-            most = "" if high == math.inf else f" and at most {high:g}"
+            at_most = f" and below {high:g}" if below_high else f" and at most {high:g}"
+            most = "" if high == math.inf else at_most
             self.add(f"{path}.{name}", f"is {value:g}; must be {at_least}{most}")
             return None
         return value

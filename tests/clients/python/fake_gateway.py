@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf import any_pb2
@@ -22,6 +22,8 @@ from grpc_status import rpc_status
 
 from paceline.v1.chain_pb2 import ChainRequest, ChainResponse, StreamChainResponse
 from paceline.v1.chain_pb2_grpc import ChainServiceServicer, add_ChainServiceServicer_to_server
+from paceline.v1.race_pb2 import RaceRequest, RaceResponse, StreamRaceResponse
+from paceline.v1.race_pb2_grpc import RaceServiceServicer, add_RaceServiceServicer_to_server
 from paceline.v1.targets_pb2 import (
     BenchTargetRequest,
     BenchTargetResponse,
@@ -39,6 +41,8 @@ from paceline.v1.targets_pb2 import (
     WatchTargetsResponse,
 )
 from paceline.v1.targets_pb2_grpc import TargetServiceServicer, add_TargetServiceServicer_to_server
+
+E = TypeVar("E", bound=Message)
 
 PATIENCE_SECONDS = 10.0
 """How long a test waits for something that comes at once if all is well."""
@@ -70,12 +74,12 @@ class Silence:
 
 
 @dataclass
-class FakeGateway(ChainServiceServicer, TargetServiceServicer):
+class FakeGateway(ChainServiceServicer, RaceServiceServicer, TargetServiceServicer):
     """Answers as it was told.
 
     Attributes:
         refusals: Used up first, one a call, by every method.
-        events: What a streamed chain sends.
+        events: What a streamed chain sends; likewise of a race.
         pages: What the lists of targets and of models give, by page token.
         changes: What a watch of the targets sends before it waits for its caller to leave.
         requests: What was asked, in order.
@@ -87,6 +91,8 @@ class FakeGateway(ChainServiceServicer, TargetServiceServicer):
     refusals: list[Refusal] = field(default_factory=list)
     events: Sequence[StreamChainResponse | Refusal | Silence] = ()
     answer: ChainResponse = field(default_factory=ChainResponse)
+    race_events: Sequence[StreamRaceResponse | Refusal | Silence] = ()
+    race_answer: RaceResponse = field(default_factory=RaceResponse)
     pages: dict[str, Any] = field(default_factory=dict)
     changes: Sequence[WatchTargetsResponse | Silence] = ()
     requests: list[Any] = field(default_factory=list)
@@ -104,14 +110,17 @@ class FakeGateway(ChainServiceServicer, TargetServiceServicer):
     ) -> Iterator[StreamChainResponse]:
         """The events."""
         self._admit(request, context)
-        context.add_callback(self.left.set)
-        for event in self.events:
-            if isinstance(event, Refusal):
-                event.abort(context)
-            elif isinstance(event, Silence):
-                self._be_silent()
-            else:
-                yield event
+        yield from self._told(self.events, context)
+
+    def Race(self, request: RaceRequest, context: grpc.ServicerContext) -> RaceResponse:
+        """The answer."""
+        self._admit(request, context)
+        return self.race_answer
+
+    def StreamRace(self, request: RaceRequest, context: grpc.ServicerContext) -> Iterator[StreamRaceResponse]:
+        """The events."""
+        self._admit(request, context)
+        yield from self._told(self.race_events, context)
 
     def ListTargets(self, request: ListTargetsRequest, context: grpc.ServicerContext) -> ListTargetsResponse:
         """The page of the token."""
@@ -146,12 +155,7 @@ class FakeGateway(ChainServiceServicer, TargetServiceServicer):
     ) -> Iterator[WatchTargetsResponse]:
         """The changes."""
         self._admit(request, context)
-        context.add_callback(self.left.set)
-        for change in self.changes:
-            if isinstance(change, Silence):
-                self._be_silent()
-            else:
-                yield change
+        yield from self._told(self.changes, context)
 
     def PutModel(self, request: PutModelRequest, context: grpc.ServicerContext) -> PutModelResponse:
         """A confirmation."""
@@ -168,6 +172,16 @@ class FakeGateway(ChainServiceServicer, TargetServiceServicer):
         self.time_left = context.time_remaining()
         if self.refusals:
             self.refusals.pop(0).abort(context)
+
+    def _told(self, events: Iterable[E | Refusal | Silence], context: grpc.ServicerContext) -> Iterator[E]:
+        context.add_callback(self.left.set)
+        for event in events:
+            if isinstance(event, Refusal):
+                event.abort(context)
+            elif isinstance(event, Silence):
+                self._be_silent()
+            else:
+                yield event
 
     def _be_silent(self) -> None:
         self.silent.set()
@@ -186,6 +200,7 @@ def serving(
     with ThreadPoolExecutor(max_workers=8) as threads:
         server = grpc.server(threads)
         add_ChainServiceServicer_to_server(gateway, server)
+        add_RaceServiceServicer_to_server(gateway, server)
         add_TargetServiceServicer_to_server(gateway, server)
         checks = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
