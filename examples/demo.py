@@ -208,19 +208,33 @@ async def stop(process: asyncio.subprocess.Process) -> int:
 
 async def run() -> None:
     """Start a gateway, tell the story, stop the gateway."""
+    end_by_signals()
     async with gateway() as address, connect(address) as channel:
         show(f"A gateway listens on {address}, in front of two simulated providers, alpha and beta.\n")
         await tell(channel)
     show("\nThat was it. Start a gateway of your own with: .venv/bin/paceline serve\n")
 
 
+def end_by_signals() -> None:
+    """Whoever ends the demo ends its gateway too, by whatever signal."""
+    story = asyncio.current_task()
+    assert story is not None
+
+    def end() -> None:
+        # Once: an impatient second signal must not interrupt the end of the gateway.
+        if not story.cancelling():
+            story.cancel()
+
+    # Not as exceptions, which would come up wherever the process happens to be, in the midst of gRPC too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+
+
 def main() -> int:
     """Run the demo; returns the exit code."""
-    # Whoever ends the demo ends its gateway too, by whatever signal.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         asyncio.run(run())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     except Surprise as surprise:
         print(f"\nThis did not happen: {surprise}.", file=sys.stderr)
