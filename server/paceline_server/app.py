@@ -28,6 +28,7 @@ from paceline_server.health.registry import HealthRegistry, Scope
 from paceline_server.providers.base import Provider
 from paceline_server.providers.fitting import TargetFitter
 from paceline_server.routing.directory import Directory
+from paceline_server.routing.performance import Performance
 from paceline_server.rpc.options import ServerOptions, TlsFiles
 from paceline_server.rpc.server import PacelineServer
 from paceline_server.settings.schema import Settings
@@ -157,10 +158,15 @@ def build(settings: Settings, calls: CallLog | None = None) -> Gateway:
         provider_scope=lambda target: profile_of(target).quota_identity or target.provider,
     )
     health.subscribe(_HealthLog())
-    budget = AttemptBudget(settings.retry_budget.to_budget_config())
     fitter = TargetFitter()
     surroundings = Surroundings(
-        health, budget, settings.attempts.to_attempt_config(), random.Random(), fitter
+        health=health,
+        budget=AttemptBudget(settings.retry_budget.to_budget_config()),
+        config=settings.attempts.to_attempt_config(),
+        rng=random.Random(),
+        fitter=fitter,
+        performance=Performance(),
+        hedges=AttemptBudget(settings.hedge_budget.to_budget_config()),
     )
     directory = Directory(catalog, health, profile_of)
     assembly = Assembly(catalog, providers, surroundings)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline_server.health.budget import AttemptBudget, BudgetConfig
+from paceline_server.health.budget import HEDGES, AttemptBudget, BudgetConfig
 
 
 @dataclass(slots=True)
@@ -108,3 +108,18 @@ def test_an_attempt_that_was_not_made_is_given_back_and_no_more() -> None:
     for _ in range(5):
         budget.give_back()
     assert spent(budget, 10) == 2
+
+
+def test_a_quiet_service_can_hedge_once_and_then_a_tenth_of_its_calls() -> None:
+    """R4: the bucket of hedges starts with one, is fed by calls alone, and saves up ten."""
+    clock = Clock()
+    hedges = AttemptBudget(HEDGES, now=clock)
+    assert spent(hedges, 10) == 1
+    clock.now += 3600.0
+    assert spent(hedges, 10) == 0
+    for _ in range(31):
+        hedges.call_offered()
+    assert spent(hedges, 10) == 3
+    for _ in range(1000):
+        hedges.call_offered()
+    assert spent(hedges, 100) == 10

@@ -33,6 +33,7 @@ from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.routing.catalog import Catalog, Definition
 from paceline_server.routing.directory import Directory
+from paceline_server.routing.performance import Performance
 from paceline_server.rpc.options import ListenerKind, ServerOptions, TlsFiles
 from paceline_server.rpc.server import PacelineServer
 from paceline_server.strategies.assembly import Assembly
@@ -195,8 +196,10 @@ async def gateway(
     health = HealthRegistry(health_config, rng=random.Random(1), now=now)
     catalog = Catalog(definitions or {}, frozenset(by_name), known, default_model)
     directory = Directory(catalog, health, lambda target: by_name[target.provider].profile(target.model))
-    budget = AttemptBudget(BudgetConfig(per_second=1e6, burst=1e6))
-    surroundings = Surroundings(health, budget, attempts or AttemptConfig(), random.Random(1), AsGiven())
+    budget, hedges = (AttemptBudget(BudgetConfig(per_second=1e6, burst=1e6)) for _ in range(2))
+    surroundings = Surroundings(
+        health, budget, attempts or AttemptConfig(), random.Random(1), AsGiven(), Performance(), hedges
+    )
     book = CallBook(kept_call_count)
     made = options(**server_options)
     server = PacelineServer(made, Assembly(catalog, by_name, surroundings), directory, book)

@@ -58,7 +58,8 @@ def test_the_example_is_a_whole_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    "section", ["server", "tls", "call", "drain", "attempts", "health", "retry_budget", "log", "models"]
+    "section",
+    ["server", "tls", "call", "drain", "attempts", "health", "retry_budget", "hedge_budget", "log", "models"],
 )
 def test_the_example_shows_every_section(section: str) -> None:
     """Who starts from the example finds each section in it."""

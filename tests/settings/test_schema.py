@@ -11,14 +11,19 @@ import pytest
 
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.usage import Price
-from paceline_server.health.budget import BudgetConfig
+from paceline_server.health.budget import HEDGES, BudgetConfig
 from paceline_server.health.machine import HealthConfig
 from paceline_server.providers.profile import Profile
 from paceline_server.providers.simulated_pace import DISTRIBUTION_KINDS, Uniform
 from paceline_server.providers.simulated_script import STEP_KINDS, Fail, Slow
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.routing.spec import NAME
-from paceline_server.settings.engines import AttemptSettings, HealthSettings, RetryBudgetSettings
+from paceline_server.settings.engines import (
+    AttemptSettings,
+    HealthSettings,
+    HedgeBudgetSettings,
+    RetryBudgetSettings,
+)
 from paceline_server.settings.load import load
 from paceline_server.settings.problem import ConfigurationError
 from paceline_server.settings.providers import OpenAISettings, SimulatedSettings
@@ -28,8 +33,8 @@ from paceline_server.settings.values import NAME_PATTERN
 from paceline_server.strategies.call import AttemptConfig
 
 CANARY = "sk-canary-4711"
-NO_SETTINGS = {"shortest_share"}
-"""Of the attempts' configuration: no operator has a reason to change it."""
+NO_SETTINGS = {"shortest_share", "start"}
+"""Of the attempts' and the budgets' configuration: no operator has a reason to change them."""
 
 
 def settings_of(data: dict[str, Any]) -> Settings:
@@ -42,11 +47,17 @@ def test_defaults_are_those_of_the_engines() -> None:
     assert AttemptSettings().to_attempt_config() == AttemptConfig()
     assert HealthSettings().to_health_config() == HealthConfig()
     assert RetryBudgetSettings().to_budget_config() == BudgetConfig()
+    assert HedgeBudgetSettings().to_budget_config() == HEDGES
 
 
 @pytest.mark.parametrize(
     ("section", "config"),
-    [(AttemptSettings, AttemptConfig), (HealthSettings, HealthConfig), (RetryBudgetSettings, BudgetConfig)],
+    [
+        (AttemptSettings, AttemptConfig),
+        (HealthSettings, HealthConfig),
+        (RetryBudgetSettings, BudgetConfig),
+        (HedgeBudgetSettings, BudgetConfig),
+    ],
 )
 def test_every_number_of_the_engines_is_a_setting(section: Any, config: Any) -> None:
     """A new number of an engine cannot be forgotten here."""

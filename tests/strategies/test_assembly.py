@@ -12,6 +12,7 @@ from paceline_server.health.budget import AttemptBudget
 from paceline_server.health.registry import HealthRegistry
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.routing.catalog import Catalog
+from paceline_server.routing.performance import Performance
 from paceline_server.strategies.assembly import KEPT_SPEC_COUNT, Assembly
 from paceline_server.strategies.call import AttemptConfig
 from paceline_server.strategies.surroundings import Surroundings
@@ -23,7 +24,13 @@ def assembly(names: Catalog) -> Assembly:
     """An assembly over simulated providers that offer nothing."""
     providers = {name: SimulatedProvider(name, {}, seed=1) for name in ("p", "q")}
     surroundings = Surroundings(
-        HealthRegistry(), AttemptBudget(), AttemptConfig(), random.Random(1), AsGiven()
+        HealthRegistry(),
+        AttemptBudget(),
+        AttemptConfig(),
+        random.Random(1),
+        AsGiven(),
+        Performance(),
+        AttemptBudget(),
     )
     return Assembly(names, providers, surroundings)
 

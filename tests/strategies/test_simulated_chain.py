@@ -16,6 +16,7 @@ from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_pace import Exponential, LogNormal
 from paceline_server.providers.simulated_script import AfterScript, Fail
 from paceline_server.providers.simulated_settings import SimulatedModel
+from paceline_server.routing.performance import Performance
 from paceline_server.strategies import engine
 from paceline_server.strategies.call import AttemptConfig, Call, ChainOptions, Recovery
 from paceline_server.strategies.chain import Chain
@@ -45,7 +46,10 @@ class Fleet:
         time = asyncio.get_running_loop().time
         self.health = HealthRegistry(now=time, rng=random.Random(seed))
         config = AttemptConfig()
-        surroundings = Surroundings(self.health, AttemptBudget(now=time), config, random.Random(1), AsGiven())
+        budget, performance = AttemptBudget(now=time), Performance(now=time)
+        surroundings = Surroundings(
+            self.health, budget, config, random.Random(1), AsGiven(), performance, AttemptBudget(now=time)
+        )
         self.providers = {
             name: SimulatedProvider(name, {"m": model}, seed=seed)
             for seed, (name, model) in enumerate(models.items())

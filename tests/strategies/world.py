@@ -31,6 +31,7 @@ from paceline_server.health.machine import HealthConfig, Record, TargetState
 from paceline_server.health.registry import HealthRegistry, ProviderScope, Scope, Ticket
 from paceline_server.providers.base import PromptFitter, Provider
 from paceline_server.providers.profile import Profile
+from paceline_server.routing.performance import Performance
 from paceline_server.strategies import engine
 from paceline_server.strategies.call import AttemptConfig, Call, ChainOptions
 from paceline_server.strategies.chain import Chain
@@ -161,6 +162,8 @@ class World:
         config: AttemptConfig | None = None,
         health: HealthConfig = NO_JITTER,
         budget: BudgetConfig = PLENTY,
+        hedges: BudgetConfig = PLENTY,
+        performance: Performance | None = None,
         profiles: Mapping[str, Profile] | None = None,
         quota_identities: Mapping[str, str] | None = None,
         seed: int = 1,
@@ -183,8 +186,16 @@ class World:
             rng=random.Random(seed),
         )
         self.budget = AttemptBudget(budget, now=time)
+        self.hedges = AttemptBudget(hedges, now=time)
+        self.performance = performance or Performance(now=time)
         self.surroundings = Surroundings(
-            self.health, self.budget, self.config, random.Random(seed), fitter or AsGiven()
+            self.health,
+            self.budget,
+            self.config,
+            random.Random(seed),
+            fitter or AsGiven(),
+            self.performance,
+            self.hedges,
         )
         self.providers: dict[str, ScriptedProvider] = {}
         self.calls: list[Recorded] = []

@@ -1,7 +1,8 @@
 """How many additional attempts a fleet may make: retries, failovers, hedges and judges together.
 
 A token bucket fed by the calls that are offered and by time (rule C6, after Finagle's retry
-budget). It bounds what a sick provider is made to bear; it knows no calls and no targets.
+budget); hedges have a narrower one besides (rules C7, R4). It bounds what a sick provider is made
+to bear; it knows no calls and no targets.
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ class BudgetConfig:
     Attributes:
         share_of_calls: Additional attempts granted for each call offered.
         per_second: ... and each second, so that a quiet service can fail over too.
-        burst: The most that can be saved up; the bucket starts with one second's worth.
+        burst: The most that can be saved up.
+        start: What the bucket starts with, at most `burst`; None means one second's worth.
     """
 
     share_of_calls: float = 0.2
     per_second: float = 10.0
     burst: float = 100.0
+    start: float | None = None
+
+
+HEDGES = BudgetConfig(share_of_calls=0.1, per_second=0.0, burst=10.0, start=1.0)
+"""For hedges alone; it starts with one, so that a quiet service can hedge too."""
 
 
 class AttemptBudget:
@@ -33,10 +40,11 @@ class AttemptBudget:
     def __init__(
         self, config: BudgetConfig | None = None, *, now: Callable[[], float] = time.monotonic
     ) -> None:
-        """Start with one second's worth; `now` is in seconds and never goes back."""
+        """Start with what the config says; `now` is in seconds and never goes back."""
         self.config = config or BudgetConfig()
         self._now = now
-        self._balance = min(self.config.per_second, self.config.burst)
+        start = self.config.per_second if self.config.start is None else self.config.start
+        self._balance = min(start, self.config.burst)
         self._updated = now()
 
     def call_offered(self) -> None:

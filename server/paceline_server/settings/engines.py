@@ -1,4 +1,4 @@
-"""Settings of the engines: the clocks and tries of attempts, health, and the budget of additional attempts.
+"""Settings of the engines: the clocks and tries of attempts, health, and the budgets of additional attempts.
 
 The defaults are those of the engines' own configurations, which these sections turn into.
 """
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from paceline_server.health.budget import BudgetConfig
+from paceline_server.health.budget import HEDGES, BudgetConfig
 from paceline_server.health.machine import HealthConfig
 from paceline_server.settings.secret import refusal
 from paceline_server.settings.section import Section
@@ -124,3 +124,19 @@ class RetryBudgetSettings(Section):
     def to_budget_config(self) -> BudgetConfig:
         """For the budget."""
         return BudgetConfig(**self.plain())
+
+
+class HedgeBudgetSettings(Section):
+    """What all calls together may start beside slow attempts (rules C7, R4); starts with one hedge."""
+
+    share_of_calls: Share = Field(
+        default=HEDGES.share_of_calls, description="Hedges that each offered call grants."
+    )
+    per_second: Number = Field(default=HEDGES.per_second, description="Hedges that each second grants.")
+    burst: Annotated[Number, Field(ge=1)] = Field(
+        default=HEDGES.burst, description="The most that can be saved up."
+    )
+
+    def to_budget_config(self) -> BudgetConfig:
+        """For the bucket of hedges."""
+        return BudgetConfig(**self.plain(), start=HEDGES.start)

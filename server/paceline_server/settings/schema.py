@@ -18,7 +18,12 @@ from pydantic import (
     model_validator,
 )
 
-from paceline_server.settings.engines import AttemptSettings, HealthSettings, RetryBudgetSettings
+from paceline_server.settings.engines import (
+    AttemptSettings,
+    HealthSettings,
+    HedgeBudgetSettings,
+    RetryBudgetSettings,
+)
 from paceline_server.settings.providers import ProviderSettings
 from paceline_server.settings.secret import refusal
 from paceline_server.settings.section import Section
@@ -161,6 +166,9 @@ class Settings(Section):
     health: HealthSettings = Field(default=HealthSettings(), description="When targets are benched.")
     retry_budget: RetryBudgetSettings = Field(
         default=RetryBudgetSettings(), description="What all calls together may start in addition."
+    )
+    hedge_budget: HedgeBudgetSettings = Field(
+        default=HedgeBudgetSettings(), description="What all calls may start beside slow attempts."
     )
     log: LogSettings = Field(default=LogSettings(), description="The server's log.")
     models: Mapping[Name, Model] = Field(

@@ -23,6 +23,7 @@ class Gate:
         self._target = target
         self._health = surroundings.health
         self._budget = surroundings.budget
+        self._hedges = surroundings.hedges
         self._additional_attempts = surroundings.config.additional_attempts
 
     def ready(self, call: Call) -> bool:
@@ -60,6 +61,7 @@ class Gate:
         if not whole.offered:
             whole.offered = True
             self._budget.call_offered()
+            self._hedges.call_offered()
         if record.started_count < record.free_start_count:
             return True
         if whole.additional_count >= self._additional_attempts or not self._budget.spend():

@@ -70,7 +70,7 @@ async def _pump(run: AttemptRun, stream: AnswerStream, sink: Sink, clock: Silenc
             continue
         clock.disarm()
         if run.first_content_at is None:
-            run.first_content_at = time()
+            run.has_content(time())
         for delta in deltas:
             add(delta)
             await sink(delta)

@@ -1,4 +1,4 @@
-"""One attempt under way, and what is booked of it when it ends: its measures, and what it used.
+"""One attempt under way, and what is booked of it: its measures, also for all later calls, and what it used.
 
 Nothing is decided here: what ends an attempt and what that means is known elsewhere.
 """
@@ -16,6 +16,7 @@ from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.estimate import prompt_character_count
 from paceline_server.completion.usage import Usage, UsageState, estimate_token_count, priced
 from paceline_server.providers.base import Profile
+from paceline_server.routing.performance import Performance
 from paceline_server.strategies.call import Call, Turn
 from paceline_server.strategies.prompts import FittedPrompt
 
@@ -27,6 +28,8 @@ class AttemptRun:
     Attributes:
         sent: Until then it cannot have cost anything.
         told: What the provider said that it used; None until it has ended the answer, or if it says nothing.
+        first_content_at: None until then, and for a unary call.
+        measured: How fast it was has been noted for its target, which an attempt does once.
     """
 
     call: Call
@@ -34,12 +37,15 @@ class AttemptRun:
     profile: Profile
     turn: Turn
     fitted: FittedPrompt
+    performance: Performance
+    streaming: bool
     index: int
     try_number: int
     started_at: float
     sent: bool = False
     told: Usage | None = None
     first_content_at: float | None = None
+    measured: bool = False
     fold: Fold = field(default_factory=Fold)
 
     def snapshot(self) -> Attempt:
@@ -52,14 +58,24 @@ class AttemptRun:
             start_offset=self.started_at - self.call.started_at,
         )
 
+    def has_content(self, at: float) -> None:
+        """Its first content has come."""
+        self.first_content_at = at
+        self._measure(at, came_so_far=True)
+
     def succeeded(self, completion: Completion) -> Attempt:
         """Book the attempt as answered."""
+        if not self.streaming:
+            self._measure(_now(), came_so_far=True)
         return self._end(AttemptOutcome.SUCCEEDED, usage=completion.usage)
 
     def failed(self, failure: AttemptFailure, benched_until: float | None) -> Attempt:
         """Book the attempt as failed."""
+        outcome = _outcome(failure)
+        if outcome is AttemptOutcome.TIMED_OUT:
+            self._measure(_now(), came_so_far=False)
         return self._end(
-            _outcome(failure),
+            outcome,
             usage=self._usage_seen(reached=self._may_be_billed(failure)),
             failure=failure,
             benched_until=benched_until,
@@ -67,6 +83,9 @@ class AttemptRun:
 
     def cancelled(self) -> Attempt:
         """Book the attempt as cancelled, with what it is estimated to have cost."""
+        # Of an attempt whose caller left no statistic is kept (R10).
+        if self.sent and self.call.record.is_outrun:
+            self._measure(_now(), came_so_far=False)
         billed_on = self.sent and self.told is None and self.profile.bills_after_cancel
         return self._end(
             AttemptOutcome.CANCELLED,
@@ -98,6 +117,13 @@ class AttemptRun:
             confidence=ending.confidence,
         )
 
+    def _measure(self, at: float, *, came_so_far: bool) -> None:
+        """Note when it had its first content, or if unary its whole answer; or that it had not by then."""
+        if not self.measured:
+            self.measured = True
+            note = self.performance.observe if came_so_far else self.performance.censored
+            note(self.target, at - self.started_at, streaming=self.streaming)
+
     def _may_be_billed(self, failure: AttemptFailure) -> bool:
         return bool(self.fold) or (failure.reached_provider and failure.http_status in (0, 200))
 
@@ -128,7 +154,7 @@ class AttemptRun:
         benched_until: float | None = None,
         billed_after_cancel: bool = False,
     ) -> Attempt:
-        now = asyncio.get_running_loop().time()
+        now = _now()
         first = self.first_content_at
         attempt = Attempt(
             index=self.index,
@@ -161,7 +187,7 @@ def not_made(
     began_at: float | None = None,
 ) -> Attempt:
     """Book an attempt that ends without a start; with `began_at` it took from then until now."""
-    now = asyncio.get_running_loop().time()
+    now = _now()
     began_at = now if began_at is None else began_at
     attempt = Attempt(
         index=call.record.next_index(),
@@ -177,6 +203,10 @@ def not_made(
     )
     call.record.book(attempt)
     return attempt
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _outcome(failure: AttemptFailure) -> AttemptOutcome:

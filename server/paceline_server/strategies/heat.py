@@ -13,6 +13,7 @@ from typing import Self
 
 from paceline_server.completion.answer import Completion
 from paceline_server.strategies.lane import Lane
+from paceline_server.strategies.model import Unanswered
 from paceline_server.telemetry.log import log_caution
 
 DRAIN_SECONDS = 0.05
@@ -38,7 +39,9 @@ class Heat:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End what still runs, and wait for it as long as it may take."""
-        self.cancel_all()
+        for lane in self._lanes:
+            # Anything but an outcome came from outside: the caller left, and nobody was faster (R10).
+            self._end(lane, outrun=kind is None or issubclass(kind, Unanswered))
         try:
             await self.drained()
         finally:
@@ -54,10 +57,8 @@ class Heat:
         lane.start(ask)
 
     def cancel(self, lane: Lane) -> None:
-        """Tell a lane to end; it does so when it next runs."""
-        if lane.running and lane.task is not None and lane not in self._cancelled:
-            self._cancelled.add(lane)
-            lane.task.cancel()
+        """Tell a lane to end, since another was faster; it does so when it next runs."""
+        self._end(lane, outrun=True)
 
     def cancel_all(self, *, but: Lane | None = None) -> None:
         """Tell all to end that still run, but one."""
@@ -75,6 +76,12 @@ class Heat:
         if tasks:
             await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
         self._leave_strays()
+
+    def _end(self, lane: Lane, *, outrun: bool) -> None:
+        if lane.running and lane.task is not None and lane not in self._cancelled:
+            self._cancelled.add(lane)
+            lane.record.outrun = outrun
+            lane.task.cancel()
 
     def _leave_strays(self) -> None:
         for lane in self._cancelled:

@@ -57,6 +57,7 @@ class CallRecord:
         parent: The record that this is a branch of; None if it is none.
         under_way: Of a branch: its attempts that have not ended, by index.
         abandoned: Of a branch: attempts that were booked although they have not ended.
+        outrun: Of a branch: it was ended because the call went on, or failed, without it.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -74,6 +75,12 @@ class CallRecord:
     parent: CallRecord | None = None
     under_way: dict[int, Unfinished] = field(default_factory=dict)
     abandoned: set[int] = field(default_factory=set)
+    outrun: bool = False
+
+    @property
+    def is_outrun(self) -> bool:
+        """Whether this branch was outrun, or one that it belongs to."""
+        return self.outrun or (self.parent is not None and self.parent.is_outrun)
 
     def branch(self, *, free_start: bool) -> CallRecord:
         """The record of a model that runs beside others of the call.

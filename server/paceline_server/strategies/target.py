@@ -108,9 +108,9 @@ class TargetModel:
         if not self._gate.may_start(call):
             ticket.abandoned()
             raise await self._unaffordable(call, turn, sink)
-        run = self._run(call, turn, fitted)
+        run = self._run(call, turn, fitted, streaming=sink is not _ignore)
         try:
-            if sink is not _ignore:
+            if run.streaming:
                 await sink(AttemptStarted(run.snapshot(), bool(turn.continues)))
             completion = await ask(run)
         except AttemptFailure as failure:
@@ -145,13 +145,15 @@ class TargetModel:
                 reached_provider=False,
             ) from error
 
-    def _run(self, call: Call, turn: Turn, fitted: FittedPrompt) -> AttemptRun:
+    def _run(self, call: Call, turn: Turn, fitted: FittedPrompt, *, streaming: bool) -> AttemptRun:
         run = AttemptRun(
             call=call,
             target=self.target,
             profile=self._profile,
             turn=turn,
             fitted=fitted,
+            performance=self._surroundings.performance,
+            streaming=streaming,
             index=call.record.next_index(),
             try_number=call.record.next_try(self.target),
             started_at=asyncio.get_running_loop().time(),
