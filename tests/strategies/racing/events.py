@@ -138,9 +138,9 @@ def field_of(*entrants: Entrant, count: int = 0, streaming: bool = False) -> Fie
     return Field(entrants or [Entrant(index) for index in range(count)], streaming=streaming)
 
 
-def played(field: Field, *events: tuple[float, Event], rule: Rule | None = None) -> Field:
-    """The field after these events; with a rule, those start first that it says."""
-    for index in rule.first_starts(field) if rule is not None else range(len(field.entrants)):
+def played(field: Field, *events: tuple[float, Event], started: Sequence[int] | None = None) -> Field:
+    """The field after these events; `started` have started at 0, by default all."""
+    for index in range(len(field.entrants)) if started is None else started:
         starts(index)(field, 0.0)
     for now, event in events:
         event(field, now)

@@ -6,7 +6,7 @@ import pytest
 
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.racing.first import First
-from paceline_server.strategies.racing.rule import Entrant, Fail, Wait
+from paceline_server.strategies.racing.rule import Entrant, Fail, Select, Wait
 from tests.strategies.racing.events import (
     answers,
     fails,
@@ -67,7 +67,7 @@ def test_sole_candidate_survives_nobody() -> None:
 def test_same_moment_goes_by_priority_then_by_index(priority: int, winner: int) -> None:
     """R3, a defect of earlier racers: priority breaks ties, and the index those of the same priority."""
     field = played(field_of(Entrant(0), Entrant(1, priority=priority)), (1.0, answers(1)), (1.0, answers(0)))
-    assert getattr(First().decide(field, 1.0), "index", None) == winner
+    assert First().decide(field, 1.0) == Select(winner, FIRST_COMPLETION)
 
 
 def test_all_start_by_priority() -> None:
@@ -88,8 +88,7 @@ def test_answer_after_the_grace_does_not_compete() -> None:
     """R3: the grace ends at its time, even if the rule is asked late."""
     field = field_of(Entrant(0, win_rate=0.2), Entrant(1, win_rate=0.9), Entrant(2))
     played(field, (1.0, answers(0)), (2.01, answers(1)))
-    step = First(grace=1.0).decide(field, 2.02)
-    assert (getattr(step, "index", None), getattr(step, "decision", None)) == (0, FIRST_COMPLETION)
+    assert First(grace=1.0).decide(field, 2.02) == Select(0, FIRST_COMPLETION)
 
 
 def test_grace_without_rivals_is_no_contest() -> None:
