@@ -67,12 +67,14 @@ _FORMATS = {
         lambda: OpenAIReader("acme", FailureClassifier(OPENAI_FAILURES)),
         chat_recordings(OWN_RECORDINGS),
         "choices index delta content refusal reasoning reasoning_details type text thinking data signature "
-        "tool_calls id function name arguments function_call finish_reason usage prompt_tokens cost error",
+        "tool_calls id function name arguments function_call finish_reason usage prompt_tokens cost error "
+        "logprobs token logprob tokens token_logprobs",
         "stop error text thinking",
         [
             '{"choices":[{"delta":?}]}',
             '{"choices":[{"delta":{"content":"a","tool_calls":[?]}}]}',
             '{"choices":[?]}',
+            '{"choices":[{"logprobs":{"content":[?],"tokens":?}}]}',
             '{"choices":[{"finish_reason":"stop"}],"usage":?}',
         ],
     ),
@@ -95,7 +97,7 @@ _FORMATS = {
         gemini_recordings(OWN_RECORDINGS),
         "candidates content parts text thought thoughtSignature functionCall name args id inlineData data "
         "index finishReason promptFeedback blockReason usageMetadata promptTokenCount modelVersion error "
-        "responseId executableCode avgLogprobs",
+        "responseId executableCode avgLogprobs logprobsResult chosenCandidates token logProbability",
         "STOP SAFETY 1",
         [
             '{"candidates":[{"content":{"parts":[?]}}]}',

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -233,6 +234,28 @@ def test_confidence_is_the_mean_token_probability() -> None:
     average["usageMetadata"]["thoughtsTokenCount"] = 4
     assert read_whole(average).ending.confidence is None
     assert _streamed(FINISHED).ending.confidence is None
+
+
+def _sure(
+    tokens: Sequence[tuple[str, float]], *parts: Any, thoughts: int = 0, count: int = 1
+) -> float | None:
+    chosen = [{"token": token, "logProbability": math.log(value)} for token, value in tokens]
+    usage = {"promptTokenCount": 1, "candidatesTokenCount": count, "thoughtsTokenCount": thoughts}
+    told = chunk(*parts, reason="STOP", usageMetadata=usage)
+    told["candidates"][0] |= {"logprobsResult": {"chosenCandidates": chosen}}
+    confidence = read_whole(told).ending.confidence
+    return None if confidence is None else confidence.value
+
+
+def test_the_confidence_is_that_of_the_answer_alone() -> None:
+    """R5: tokens of thoughts do not count, nor does layout; where thoughts may be among them nothing does."""
+    tokens = [("hm", 0.125), ("4", 0.5), ("\n", 1.0)]
+    thought = {"text": "hm", "thought": True}
+    assert _sure(tokens[1:], _text("4\n"), count=2) == 0.5
+    assert _sure(tokens, thought, _text("4"), thoughts=1, count=2) == 0.5
+    assert _sure(tokens, thought, thoughts=1) is None
+    assert _sure(tokens, _text("4"), thoughts=1, count=2) is None
+    assert _sure(tokens[1:], _text("4"), thoughts=9, count=2) == 0.5
 
 
 def test_only_the_one_answer_that_was_asked_for_is_read() -> None:

@@ -589,7 +589,7 @@ async def test_confidence_is_the_mean_token_probability() -> None:
     assert confidence is not None
     assert confidence.source is ConfidenceSource.LOGPROBS
     assert confidence.value == pytest.approx(0.75)
-    odd = [{"logprob": text} for text in ("nan", "inf", "-inf")]
+    odd = [{"logprob": text} for text in ("nan", "inf", None)]
     choice["logprobs"] = {"content": [*tokens, *odd]}
     assert (await _completed({"choices": [choice]})).ending.confidence == confidence
     choice["logprobs"] = {"content": odd}

@@ -143,7 +143,7 @@ class GeminiReader:
             provider_reason=self._reason or self._block_reason,
             served_model=self._model or "",
             usage=None if self._usage is None else usage_of(self._usage),
-            confidence=self._meter.confidence(thought=self._thought()),
+            confidence=self._meter.confidence(self._usage),
         )
 
     def _read(self, data: bytes, *, is_error: bool = False, whole: bool = False) -> None:
@@ -221,9 +221,6 @@ class GeminiReader:
         if reason in _UNSET:
             return ""
         return told_reason(self._classifier, reason)
-
-    def _thought(self) -> bool:
-        return self._usage is not None and bool(self._usage.thoughts_token_count)
 
 
 def _is_aside(data: bytes) -> bool:

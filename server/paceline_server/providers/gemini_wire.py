@@ -57,8 +57,9 @@ class Content(msgspec.Struct, gc=False):
 
 
 class ChosenToken(msgspec.Struct, gc=False, rename="camel"):
-    """How likely one token was."""
+    """How likely one token was; its text, which may be half a character, is read only where it counts."""
 
+    token: msgspec.Raw = NOTHING
     log_probability: float | None = None
 
 

@@ -6,10 +6,9 @@ a status of 200. Bytes and connections are elsewhere.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-from paceline_server.completion.answer import Confidence, ConfidenceSource, Ending, FinishReason
+from paceline_server.completion.answer import Ending, FinishReason
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.errors import AttemptFailure
@@ -18,12 +17,12 @@ from paceline_server.providers.answer_failures import check_for_error, malformed
 from paceline_server.providers.failures import FailureClassifier
 from paceline_server.providers.half_characters import HalfCharacters
 from paceline_server.providers.json_faults import NOT_JSON
+from paceline_server.providers.openai_confidence import ConfidenceMeter
 from paceline_server.providers.openai_parts import PartAssembler
 from paceline_server.providers.openai_usage import USAGE_MENDER, usage_of
 from paceline_server.providers.openai_wire import (
     Choice,
     Chunk,
-    Logprobs,
     WireUsage,
     decode_chunk,
     decode_usual_events,
@@ -69,8 +68,7 @@ class OpenAIReader:
         self._model: str | None = None
         self._usage: WireUsage | None = None
         self._halves = HalfCharacters()
-        self._probability_sum = 0.0
-        self._token_count = 0
+        self._meter = ConfidenceMeter()
 
     @property
     def finished(self) -> bool:
@@ -160,7 +158,7 @@ class OpenAIReader:
             provider_reason=_REFUSAL if refused else self._reason,
             served_model=self._model or "",
             usage=None if self._usage is None else usage_of(self._usage),
-            confidence=self._confidence(),
+            confidence=self._meter.confidence(),
         )
 
     def _released(self, following: bytes) -> bytes:
@@ -183,7 +181,7 @@ class OpenAIReader:
             if message is not None:
                 self._parts.add(message)
             if choice.logprobs is not None:
-                self._read_logprobs(choice.logprobs)
+                self._meter.add(choice, choice.logprobs)
             if choice.finish_reason or choice.finish_details is not None:
                 self._read_reason(choice)
 
@@ -204,18 +202,6 @@ class OpenAIReader:
         if reason not in _FINISH_REASONS and reason != self._reason:
             reason = told_reason(self._classifier, reason)
         self._reason = reason
-
-    def _read_logprobs(self, logprobs: Logprobs) -> None:
-        values = [token.logprob for token in logprobs.content or ()] or logprobs.token_logprobs or ()
-        for value in values:
-            if value is not None and math.isfinite(value):
-                self._probability_sum += math.exp(min(value, 0.0))
-                self._token_count += 1
-
-    def _confidence(self) -> Confidence | None:
-        if not self._token_count:
-            return None
-        return Confidence(self._probability_sum / self._token_count, ConfidenceSource.LOGPROBS)
 
 
 def _is_aside(data: bytes) -> bool:

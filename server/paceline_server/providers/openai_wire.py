@@ -12,6 +12,8 @@ import msgspec
 
 from paceline_server.providers.json_faults import NOT_JSON
 
+NOTHING = msgspec.Raw()
+
 
 class Function(msgspec.Struct, gc=False):
     """The function of a tool call; some servers give the arguments as an object instead of as text."""
@@ -70,8 +72,9 @@ class Message(msgspec.Struct, gc=False):
 
 
 class TokenLogprob(msgspec.Struct, gc=False):
-    """How likely one token was."""
+    """How likely one token was; its text, which may be half a character, is read only where it counts."""
 
+    token: msgspec.Raw = NOTHING
     logprob: float | None = None
 
 
@@ -79,6 +82,7 @@ class Logprobs(msgspec.Struct, gc=False):
     """The tokens' probabilities, in the present form and in the older one."""
 
     content: list[TokenLogprob] | None = None
+    tokens: msgspec.Raw = NOTHING
     token_logprobs: list[float | None] | None = None
 
 
