@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from paceline_server.providers.profile import NOTHING_KNOWN, Profile
 from paceline_server.providers.vendors.known import VENDORS
+from paceline_server.providers.vendors.media import SENDABLE, is_sendable
 from paceline_server.providers.vendors.record import Vendor
 from paceline_server.settings.base_urls import ChatUrl, MessagesUrl, ModelsUrl, without_version
 from paceline_server.settings.headers import Headers
@@ -93,6 +94,18 @@ class HttpSettings(Section):
     targets: Mapping[ModelId, ModelFacts] = Field(
         default_factory=dict, description="What is known of models; others can be called too."
     )
+
+    @model_validator(mode="after")
+    def _can_send_what_targets_take(self) -> Self:
+        for model, facts in self.targets.items():
+            for index, media_type in enumerate(facts.media.types if facts.media else ()):
+                if not is_sendable(media_type, self.format):
+                    raise refusal(
+                        f"requests of the format {self.format} have no place for media of this type",
+                        f"leave it out, or write one of {', '.join(SENDABLE[self.format])}",
+                        below=("targets", model, "media", "types", index),
+                    )
+        return self
 
     @property
     def known_vendor(self) -> Vendor | None:

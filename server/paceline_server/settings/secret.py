@@ -86,7 +86,7 @@ def read_secret(given: object, surroundings: Surroundings) -> Secret:
             raise refusal("this is no reference to a secret", HOW_TO_GIVE)
 
 
-def refusal(message: str, remedy: str, *, below: tuple[str, ...] = ()) -> PydanticCustomError:
+def refusal(message: str, remedy: str, *, below: tuple[str | int, ...] = ()) -> PydanticCustomError:
     """A problem with one setting, as validators raise it; neither text repeats the setting's value.
 
     Args:
