@@ -23,7 +23,14 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from paceline.v1 import chain_pb2, chain_pb2_grpc, completion_pb2, errors_pb2, targets_pb2_grpc
+from paceline.v1 import (
+    chain_pb2,
+    chain_pb2_grpc,
+    completion_pb2,
+    errors_pb2,
+    race_pb2_grpc,
+    targets_pb2_grpc,
+)
 from paceline_server.completion.answer import Target
 from paceline_server.health.budget import AttemptBudget, BudgetConfig
 from paceline_server.health.machine import HealthConfig
@@ -31,13 +38,14 @@ from paceline_server.health.registry import HealthRegistry
 from paceline_server.providers.base import Provider
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_settings import SimulatedModel
-from paceline_server.routing.catalog import Catalog, Definition
+from paceline_server.routing.catalog import Catalog, Definition, ModelKind
 from paceline_server.routing.directory import Directory
 from paceline_server.routing.performance import Performance
 from paceline_server.rpc.options import ListenerKind, ServerOptions, TlsFiles
 from paceline_server.rpc.server import PacelineServer
 from paceline_server.strategies.assembly import Assembly
 from paceline_server.strategies.call import AttemptConfig
+from paceline_server.strategies.racing.spec import RaceSpec
 from paceline_server.strategies.surroundings import Surroundings
 from paceline_server.telemetry.calls import CallEnded
 from tests.as_given import AsGiven
@@ -114,6 +122,11 @@ class Gate:
         return chain_pb2_grpc.ChainServiceStub(self.channel)
 
     @property
+    def race(self) -> race_pb2_grpc.RaceServiceAsyncStub:
+        """The client of RaceService."""
+        return race_pb2_grpc.RaceServiceStub(self.channel)
+
+    @property
     def targets(self) -> targets_pb2_grpc.TargetServiceAsyncStub:
         """The client of TargetService."""
         return targets_pb2_grpc.TargetServiceStub(self.channel)
@@ -180,6 +193,7 @@ async def gateway(
     *,
     providers: Sequence[Provider] | None = None,
     definitions: Mapping[str, Definition] | None = None,
+    races: Mapping[str, RaceSpec] | None = None,
     default_model: str = "",
     attempts: AttemptConfig | None = None,
     health_config: HealthConfig | None = None,
@@ -194,7 +208,9 @@ async def gateway(
     by_name: dict[str, Provider] = {provider.name: provider for provider in served}
     known = tuple(Target("test", model) for model in offered) if providers is None else ()
     health = HealthRegistry(health_config, rng=random.Random(1), now=now)
-    catalog = Catalog(definitions or {}, frozenset(by_name), known, default_model)
+    raced = races or {}
+    named = {**(definitions or {}), **{name: _definition(race) for name, race in raced.items()}}
+    catalog = Catalog(named, frozenset(by_name), known, default_model)
     directory = Directory(catalog, health, lambda target: by_name[target.provider].profile(target.model))
     budget, hedges = (AttemptBudget(BudgetConfig(per_second=1e6, burst=1e6)) for _ in range(2))
     surroundings = Surroundings(
@@ -202,7 +218,7 @@ async def gateway(
     )
     book = CallBook(kept_call_count)
     made = options(**server_options)
-    server = PacelineServer(made, Assembly(catalog, by_name, surroundings), directory, book)
+    server = PacelineServer(made, Assembly(catalog, by_name, surroundings, raced), directory, book)
     address = await server.start()
     channel = _client(address, made.tls)
     gate = Gate(server, address, channel, health, directory, by_name, book)
@@ -220,6 +236,12 @@ async def gateway(
             await provider.aclose()
 
 
+def _definition(race: RaceSpec) -> Definition:
+    """The name of a race, as the catalog knows it."""
+    specs = tuple(candidate.model for candidate in race.candidates)
+    return Definition(ModelKind.RACE, specs, judge=race.rule.judge_model)
+
+
 def _client(address: str, tls: TlsFiles | None) -> grpc.aio.Channel:
     """A plain client; the tests of TLS bring their own."""
     own = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 32 << 20)]
@@ -228,10 +250,15 @@ def _client(address: str, tls: TlsFiles | None) -> grpc.aio.Channel:
 
 def ask(model: str = "test/a", text: str = "Say something.", **fields: Any) -> chain_pb2.ChainRequest:
     """A request with one message of the user."""
+    fields.setdefault("prompt", said(text))
+    return chain_pb2.ChainRequest(model=model, **fields)
+
+
+def said(text: str = "Say something.") -> completion_pb2.Prompt:
+    """A prompt with one message of the user."""
     part = completion_pb2.Part(text=completion_pb2.Text(text=text))
     message = completion_pb2.Message(role=completion_pb2.ROLE_USER, parts=[part])
-    fields.setdefault("prompt", completion_pb2.Prompt(messages=[message]))
-    return chain_pb2.ChainRequest(model=model, **fields)
+    return completion_pb2.Prompt(messages=[message])
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,17 @@ METHODS = [
     for method in module.DESCRIPTOR.services_by_name[name.rpartition(".")[2]].methods
 ]
 
-BUILT = {"Chain", "StreamChain", "ListTargets", "BenchTarget", "UnbenchTarget", "WatchTargets", "ListModels"}
+BUILT = {
+    "Chain",
+    "StreamChain",
+    "Race",
+    "StreamRace",
+    "ListTargets",
+    "BenchTarget",
+    "UnbenchTarget",
+    "WatchTargets",
+    "ListModels",
+}
 """What this version answers; anything else is refused as UNIMPLEMENTED."""
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -125,7 +135,7 @@ async def test_reflection_can_be_switched_off() -> None:
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-SERVED = ("paceline.v1.ChainService", "paceline.v1.TargetService")
+SERVED = ("paceline.v1.ChainService", "paceline.v1.RaceService", "paceline.v1.TargetService")
 """A service whose methods only answer UNIMPLEMENTED must not look as if it could be used."""
 
 NAMES = {

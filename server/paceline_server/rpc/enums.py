@@ -19,6 +19,7 @@ from paceline_server.completion.usage import UsageState
 from paceline_server.routing.catalog import ModelKind
 from paceline_server.routing.directory import TargetState
 from paceline_server.strategies.call import Recovery
+from paceline_server.strategies.racing.equivalence import Equivalence
 
 E = TypeVar("E", bound=Enum)
 
@@ -41,5 +42,8 @@ ROLE = {wire: value for value, wire in _to_wire(Role, completion_pb2.Role, "ROLE
 REASONING_EFFORT = {
     wire: value
     for value, wire in _to_wire(ReasoningEffort, completion_pb2.ReasoningEffort, "REASONING_EFFORT_").items()
+}
+EQUIVALENCE = {
+    wire: value for value, wire in _to_wire(Equivalence, race_pb2.Equivalence, "EQUIVALENCE_").items()
 }
 RECOVERY = {wire: value for value, wire in _to_wire(Recovery, completion_pb2.Recovery, "RECOVERY_").items()}

@@ -17,6 +17,7 @@ from paceline_server.rpc.chain import ChainRpc
 from paceline_server.rpc.health import HealthReporter, HealthRpc
 from paceline_server.rpc.listeners import make_listener
 from paceline_server.rpc.options import ListenError, ServerOptions
+from paceline_server.rpc.race import RaceRpc
 from paceline_server.rpc.registration import register, services
 from paceline_server.rpc.shell import Shell
 from paceline_server.rpc.targets import TargetRpc
@@ -45,6 +46,7 @@ class PacelineServer:
         self._health = HealthRpc()
         servicers: Mapping[str, object] = {
             "paceline.v1.ChainService": ChainRpc(assembly),
+            "paceline.v1.RaceService": RaceRpc(assembly),
             "paceline.v1.TargetService": TargetRpc(directory, self._shell),
         }
         self._reporter = HealthReporter(self._health, directory, servicers.keys())

@@ -302,7 +302,8 @@ Global___RaceCandidate: _TypeAlias = RaceCandidate  # noqa: Y015
 @_typing.final
 class RaceStrategy(_message.Message):
     """RaceStrategy says how the winner is chosen. Empty answers never win, and a
-    failed candidate is never selected.
+    failed candidate is never selected. Durations are from 1 ms to 1 day, unless
+    said otherwise; graces may be zero.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -489,7 +490,9 @@ Global___LogprobsScorer: _TypeAlias = LogprobsScorer  # noqa: Y015
 @_typing.final
 class JudgeScorer(_message.Message):
     """JudgeScorer lets a model score the answers. It sees them shuffled and without
-    names. Its call is an additional attempt and its cost is in the total.
+    names. Its call is an additional attempt and its cost is in the total. A model
+    that is a candidate, too, may judge; it does not know its own answer, but may
+    well prefer it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -499,8 +502,8 @@ class JudgeScorer(_message.Message):
     model: _builtins.str
     """The judge, as a spec. Required."""
     rubric: _builtins.str
-    """What makes an answer good, for the judge. Empty: correctness, completeness
-    and clarity.
+    """What makes an answer good, for the judge. At most 8192 bytes. Empty:
+    correctness, completeness and clarity.
     """
     def __init__(
         self,
@@ -553,7 +556,8 @@ class Consensus(_message.Message):
     equivalence: Global___Equivalence.ValueType
     """When two answers are the same. Unset: NORMALIZED_TEXT."""
     quorum: _builtins.int
-    """The least size of the winning group. From 1 to the number of candidates.
+    """The least size of the winning group. From 1 to the number of candidates,
+    those of the virtual model if it is named.
     Unset: more than half of the candidates asked.
     """
     minimum_agreement: _builtins.float
@@ -661,11 +665,11 @@ class Hedged(_message.Message):
     """
     @_builtins.property
     def delay(self) -> _duration_pb2.Duration:
-        """After a fixed time. Above zero."""
+        """After a fixed time."""
 
     @_builtins.property
     def minimum_delay(self) -> _duration_pb2.Duration:
-        """The least delay that a quantile may give. Unset: 50 ms."""
+        """The least delay that a quantile may give. From 0 to 1 day. Unset: 50 ms."""
 
     @_builtins.property
     def maximum_delay(self) -> _duration_pb2.Duration:
@@ -702,7 +706,8 @@ class RaceLimits(_message.Message):
     """RaceLimits says what a race may take. Money, tokens and starts are checked
     before each start and are never exceeded: a start reserves the estimate of its
     input and the enforced maximum of its output. If a limit forbids every start,
-    or ends the race before any answer, it fails with LIMIT_REACHED.
+    or ends the race before any answer, it fails with LIMIT_REACHED. Durations are
+    from 1 ms to 1 day.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -803,7 +808,10 @@ class Candidate(_message.Message):
     """It was the first with a complete answer, won or not."""
     @_builtins.property
     def completion(self) -> _completion_pb2.Completion:
-        """Its answer, won or not. Unset: it gave no complete one."""
+        """Its answer, won or not. Unset: it gave no complete one; or the response
+        would have been larger than 30 MiB, and to fit into what clients accept,
+        first the winner's was left out here, then the largest.
+        """
 
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[_completion_pb2.Attempt]:
