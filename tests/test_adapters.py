@@ -206,7 +206,7 @@ async def test_the_largest_answer_is_as_configured(tmp_path: Path) -> None:
 FACTS = (
     "targets: {m: {price: {input_usd_per_million: 1, output_usd_per_million: 2,"
     " cached_input_usd_per_million: 0.5, cache_write_usd_per_million: 4},"
-    " reasons_unseen: true, accepts_prefill: true, bills_after_cancel: true}}"
+    " reasons_unseen: true, accepts_prefill: true, bills_after_cancel: true, quality: 0.9}}"
 )
 
 
@@ -232,6 +232,7 @@ async def test_the_facts_of_a_target_reach_the_engines(tmp_path: Path) -> None:
             reasons_unseen=True,
             accepts_prefill=True,
             bills_after_cancel=True,
+            quality=0.9,
             quota_identity="team",
         )
         assert provider.profile("other") == Profile(quota_identity="team")

@@ -202,14 +202,15 @@ async def test_a_prefill_is_continued_as_configured(tmp_path: Path) -> None:
 
 
 def test_the_facts_of_a_target_reach_the_engines(tmp_path: Path) -> None:
-    """price, reasons_unseen, bills_after_cancel: the profile is that of the file."""
+    """price, reasons_unseen, bills_after_cancel, quality: the profile is that of the file."""
     price = "price: {input_usd_per_million: 1, output_usd_per_million: 2}"
-    facts = f"{price}, reasons_unseen: true, accepts_prefill: true, bills_after_cancel: true"
+    facts = f"{price}, reasons_unseen: true, accepts_prefill: true, bills_after_cancel: true, quality: 0.9"
     assert configured(tmp_path, facts).profile("m") == Profile(
         price=Price(10**9, 2 * 10**9, version="configuration"),
         reasons_unseen=True,
         accepts_prefill=True,
         bills_after_cancel=True,
+        quality=0.9,
     )
     assert configured(tmp_path, "").profile("m") == Profile()
 

@@ -739,7 +739,9 @@ def test_a_profile_tells_what_the_model_is_set_to() -> None:
     """Price and habits of a model reach the engines; an unknown model has none."""
     price = Price(1, 2)
     provider = provider_of(
-        SimulatedModel(price=price, reasons_unseen=True, accepts_prefill=True, bills_after_cancel=True)
+        SimulatedModel(
+            price=price, reasons_unseen=True, accepts_prefill=True, bills_after_cancel=True, quality=0.9
+        )
     )
 
     profile = provider.profile("m")
@@ -748,6 +750,7 @@ def test_a_profile_tells_what_the_model_is_set_to() -> None:
     assert profile.reasons_unseen
     assert profile.accepts_prefill
     assert profile.bills_after_cancel
+    assert profile.quality == 0.9
     assert provider.profile("nobody").price is None
 
 
@@ -757,6 +760,7 @@ def test_a_profile_tells_what_the_model_is_set_to() -> None:
         lambda: SimulatedModel(failure_rate=0.6, cut_rate=0.6),
         lambda: SimulatedModel(cut_rate=-0.1),
         lambda: SimulatedModel(confidence=1.1),
+        lambda: SimulatedModel(quality=-0.1),
         lambda: SimulatedModel(max_calls_per_second=0),
         lambda: SimulatedModel(retry_after=-1),
         lambda: Fixed(-1),

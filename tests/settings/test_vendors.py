@@ -153,3 +153,13 @@ def test_facts_that_are_written_win_over_those_that_are_known(tmp_path: Path) ->
         accepts_prefill=False,
         bills_after_cancel=True,
     )
+
+
+@pytest.mark.parametrize("text", ["1.1", "-0.1", ".nan", "good"])
+@pytest.mark.parametrize("form", ["vendor: groq", "format: simulated"])
+def test_a_quality_that_is_no_share_is_refused(tmp_path: Path, form: str, text: str) -> None:
+    """targets, quality: from 0 to 1, whatever the format."""
+    path = tmp_path / "paceline.yaml"
+    path.write_text(f"providers: {{p: {{{form}, targets: {{m: {{quality: {text}}}}}}}}}\n")
+    with pytest.raises(ConfigurationError, match=r"p\.targets\.m\.quality"):
+        load(path, KEYS)

@@ -46,6 +46,7 @@ class Profile:
         reasons_unseen: The model thinks for minutes without sending anything, so its clocks are longer.
         accepts_prefill: An assistant message at the end of the prompt is continued.
         bills_after_cancel: The provider goes on generating and billing when the connection closes.
+        quality: How good its answers are, from 0 to 1, as its operator judges; None where nobody has judged.
         quota_identity: Providers with the same identity share one quota and one set of credentials;
             empty means that the provider stands alone.
     """
@@ -57,6 +58,7 @@ class Profile:
     reasons_unseen: bool = False
     accepts_prefill: bool = False
     bills_after_cancel: bool = False
+    quality: float | None = None
     quota_identity: str = ""
 
 

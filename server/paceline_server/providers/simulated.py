@@ -108,6 +108,7 @@ class SimulatedProvider:
             reasons_unseen=settings.reasons_unseen,
             accepts_prefill=settings.accepts_prefill,
             bills_after_cancel=settings.bills_after_cancel,
+            quality=settings.quality,
         )
 
     async def complete(self, request: ProviderRequest) -> Answer:

@@ -29,6 +29,7 @@ class SimulatedModel:
         token_interval: Seconds from one token to the next.
         merge: Whether tokens that are due come in one read, as from a socket; else one token a read.
         confidence: What the model reports of itself, from 0 to 1.
+        quality: How good its answers are held to be, from 0 to 1.
         failure_rate: Share of calls that fail before content, with `failure_class`.
         cut_rate: Share of calls whose stream breaks after a random token.
         stall_rate: Share of calls that fall silent for ever after a random token.
@@ -53,6 +54,7 @@ class SimulatedModel:
     reasons_unseen: bool = False
     accepts_prefill: bool = False
     bills_after_cancel: bool = False
+    quality: float | None = None
     failure_rate: float = 0.0
     failure_class: FailureClass = FailureClass.TRANSIENT
     cut_rate: float = 0.0
@@ -67,8 +69,9 @@ class SimulatedModel:
         rates = (self.failure_rate, self.cut_rate, self.stall_rate, self.rate_limit_rate)
         if any(not 0 <= rate <= 1 for rate in rates) or math.fsum(rates) > 1:
             raise ValueError(f"the rates must be from 0 to 1 and add up to at most 1, not {rates!r}")
-        if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise ValueError(f"confidence must be from 0 to 1, not {self.confidence!r}")
+        for name, share in (("confidence", self.confidence), ("quality", self.quality)):
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {share!r}")
         if self.max_calls_per_second is not None and not 0 < self.max_calls_per_second < math.inf:
             raise ValueError(f"max_calls_per_second must be above 0, not {self.max_calls_per_second!r}")
         require_at_least_zero(retry_after=self.retry_after)

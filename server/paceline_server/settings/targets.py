@@ -13,7 +13,7 @@ from pydantic import Field
 from paceline_server.completion.usage import Price
 from paceline_server.providers.profile import MediaLimits, Profile
 from paceline_server.settings.section import Section
-from paceline_server.settings.values import Count, Flag, MediaType, Number, Size
+from paceline_server.settings.values import Count, Flag, MediaType, Number, Share, Size
 
 CONFIGURED_PRICE = "configuration"
 """The version of a price that the configuration gives, where others name their list."""
@@ -22,6 +22,7 @@ _NANO = 1_000_000_000
 _REASONS_UNSEEN = "It thinks for minutes without sending anything, so its clocks are longer."
 _ACCEPTS_PREFILL = "It continues an assistant message at the end of the prompt."
 _BILLS_AFTER_CANCEL = "It goes on generating, and billing, when the connection closes."
+_QUALITY = "How good its answers are, as you judge them, for races that choose by quality."
 
 TokenLimit = Annotated[Count, Field(ge=1)]
 
@@ -56,6 +57,7 @@ class TargetFacts(Section):
     reasons_unseen: Flag = Field(default=False, description=_REASONS_UNSEEN)
     accepts_prefill: Flag = Field(default=False, description=_ACCEPTS_PREFILL)
     bills_after_cancel: Flag = Field(default=False, description=_BILLS_AFTER_CANCEL)
+    quality: Share | None = Field(default=None, description=_QUALITY)
 
 
 class MediaSettings(Section):
@@ -92,6 +94,7 @@ class ModelFacts(Section):
     reasons_unseen: Flag | None = Field(default=None, description=_REASONS_UNSEEN)
     accepts_prefill: Flag | None = Field(default=None, description=_ACCEPTS_PREFILL)
     bills_after_cancel: Flag | None = Field(default=None, description=_BILLS_AFTER_CANCEL)
+    quality: Share | None = Field(default=None, description=_QUALITY)
     context_token_count: TokenLimit | None = Field(
         default=None, description="The most tokens of prompt and answer together."
     )
