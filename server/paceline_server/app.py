@@ -169,7 +169,8 @@ def build(settings: Settings, calls: CallLog | None = None) -> Gateway:
         hedges=AttemptBudget(settings.hedge_budget.to_budget_config()),
     )
     directory = Directory(catalog, health, profile_of)
-    assembly = Assembly(catalog, providers, surroundings)
+    races = {name: model.to_race() for name, model in settings.models.items() if model.race}
+    assembly = Assembly(catalog, providers, surroundings, races)
     server = PacelineServer(_server_options(settings), assembly, directory, calls or CallLog())
     return Gateway(server, providers, health, fitter)
 

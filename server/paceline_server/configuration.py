@@ -14,10 +14,12 @@ from paceline_server.adapters import model_names
 from paceline_server.completion.answer import Target
 from paceline_server.completion.errors import ModelNotFound, PacelineError
 from paceline_server.routing.catalog import Catalog, Definition, ModelKind
+from paceline_server.routing.spec import NAME
 from paceline_server.settings.load import NO_OPTIONS, Loaded, Names, load
+from paceline_server.settings.models import ModelSettings
 from paceline_server.settings.problem import Finding, SettingPath, told_of
 from paceline_server.settings.providers import ProviderSettings
-from paceline_server.settings.schema import ModelSettings, Settings
+from paceline_server.settings.schema import Settings
 
 
 def is_installed(package: str) -> bool:
@@ -68,11 +70,23 @@ def catalog_of(settings: Settings) -> Catalog:
 
 
 def _check_names(names: Names) -> Iterable[Finding]:
-    """What the catalog says of each spec of the configuration, at its own place."""
+    """What the catalog says of each spec, at its own place, and of each name as a whole."""
     catalog = Catalog(_definitions(names.models), names.providers)
-    for path, spec in _specs(names):
+    for name, model in names.models.items():
+        path: SettingPath = ("models", name)
+        found = list(_check_specs(catalog, (((*path, *below), spec) for below, spec in model.placed_specs())))
+        yield from found
+        # What is wrong with one of its specs is wrong with the name, too, and told once.
+        if not found and NAME.fullmatch(name):
+            yield from _check_specs(catalog, [(path, name)])
+    if names.default_model:
+        yield from _check_specs(catalog, [(("default_model",), names.default_model)])
+
+
+def _check_specs(catalog: Catalog, specs: Iterable[tuple[SettingPath, str]]) -> Iterable[Finding]:
+    for path, spec in specs:
         try:
-            catalog.resolve(spec)
+            catalog.expand(spec)
         except ModelNotFound as error:
             remedy = "correct the spelling, or configure it below models or providers"
             yield Finding(path, told_of(spec, error.message), remedy)
@@ -84,25 +98,19 @@ def _check_names(names: Names) -> Iterable[Finding]:
             )
 
 
-def _specs(names: Names) -> Iterable[tuple[SettingPath, str]]:
-    """Every spec of the configuration with the path of its setting."""
-    for name, model in names.models.items():
-        if model.alias is not None:
-            yield ("models", name), model.alias
-        yield from ((("models", name, "chain", index), spec) for index, spec in enumerate(model.chain or ()))
-    if names.default_model:
-        yield ("default_model",), names.default_model
-
-
 def _definitions(models: Mapping[str, ModelSettings]) -> dict[str, Definition]:
     return {
         name: Definition(
-            ModelKind.CHAIN if model.chain else ModelKind.ALIAS,
-            model.specs,
-            model.description or model.display_name or "",
+            _kind(model), model.specs, model.description or model.display_name or "", model.judge
         )
         for name, model in models.items()
     }
+
+
+def _kind(model: ModelSettings) -> ModelKind:
+    if model.race:
+        return ModelKind.RACE
+    return ModelKind.ALIAS if model.alias is not None else ModelKind.CHAIN
 
 
 def _known_targets(providers: Mapping[str, ProviderSettings]) -> Iterable[Target]:

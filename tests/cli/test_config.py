@@ -18,6 +18,8 @@ providers:
 models:
   quick: {chain: [openai/small, sim/steady]}
   same: sim/steady
+  agree: {race: [quick, {model: sim/slow}], strategy: {consensus: {quorum: 2}}}
+  either: {race: [sim/slow, sim/steady]}
 """
 BAD = """\
 providers: {sim: {format: simulated}}
@@ -46,6 +48,8 @@ def test_a_good_file_is_summed_up(paceline: Paceline, tmp_path: Path) -> None:
         "provider mine: openai, vendor vllm",
         "model quick: openai/small then sim/steady",
         "model same: sim/steady",
+        "model agree: consensus of quick, sim/slow",
+        "model either: first of sim/slow, sim/steady",
         "default model: quick",
     ]
 

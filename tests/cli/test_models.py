@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from paceline.v1.targets_pb2 import MODEL_KIND_CHAIN, ListModelsResponse, ModelEntry
+from paceline.v1.targets_pb2 import MODEL_KIND_CHAIN, MODEL_KIND_RACE, ListModelsResponse, ModelEntry
 from tests.cli.conftest import Paceline
 from tests.cli.messages import SICK, WELL
 from tests.clients.python.fake_gateway import FakeGateway, serving
@@ -12,7 +12,8 @@ from tests.clients.python.fake_gateway import FakeGateway, serving
 ENTRY = ModelEntry(
     name="demo", kind=MODEL_KIND_CHAIN, targets=[SICK, WELL], available_now=True, description="For all."
 )
-PAGE = ListModelsResponse(models=[ENTRY], default_model="demo")
+RACE = ModelEntry(name="both", kind=MODEL_KIND_RACE, targets=[SICK])
+PAGE = ListModelsResponse(models=[ENTRY, RACE], default_model="demo")
 
 
 def test_names_are_listed_with_what_they_stand_for(paceline: Paceline) -> None:
@@ -22,6 +23,7 @@ def test_names_are_listed_with_what_they_stand_for(paceline: Paceline) -> None:
     assert result.out.splitlines()[1].split() == [
         "demo", "CHAIN", "yes", "p/sick,", "p/well", "For", "all.",
     ]  # fmt: skip
+    assert result.out.splitlines()[2].split() == ["both", "RACE", "no", "p/sick"]
     assert result.err == "default: demo\n"
 
 

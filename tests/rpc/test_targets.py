@@ -24,6 +24,9 @@ from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.routing.catalog import Definition, ModelKind
 from paceline_server.rpc.targets import MAXIMUM_QUEUED_CHANGE_COUNT
+from paceline_server.strategies.racing.best import Best, Scorer
+from paceline_server.strategies.racing.limits import RaceLimits
+from paceline_server.strategies.racing.spec import CandidateSpec, RaceSpec
 from tests.rpc.gateway import Gate, HandClock, ask, failure, gateway
 from tests.rpc.raw_http2 import http2
 
@@ -408,3 +411,21 @@ async def test_names_are_filtered_and_paged(gate: Gate) -> None:
     )
     assert [model.name for model in (*first.models, *second.models)] == ["all", "quick"]
     assert not second.next_page_token
+
+
+async def test_races_are_listed_with_their_candidates_and_their_judge() -> None:
+    """ListModels: the kind RACE, its definition, every target it may reach; a judge alone answers nobody."""
+    candidates = (CandidateSpec("test/a", priority=1), CandidateSpec("test/a"))
+    races = {"judged": RaceSpec(candidates, Best(Scorer.JUDGE, "test/b"), RaceLimits(max_started_count=4))}
+    definitions = {"quick": Definition(ModelKind.ALIAS, ("judged",))}
+    async with gateway({"a": SimulatedModel()}, definitions=definitions, races=races) as gate:
+        kinds = [targets_pb2.MODEL_KIND_RACE]
+        (model,) = (await gate.targets.ListModels(targets_pb2.ListModelsRequest(kinds=kinds))).models
+        assert (model.name, model.kind, model.available_now) == ("judged", targets_pb2.MODEL_KIND_RACE, True)
+        assert list(model.targets) == [named(A), named(B)]
+        told = model.definition.race
+        assert [(one.model, one.priority) for one in told.candidates] == [("test/a", 1), ("test/a", 0)]
+        assert (told.strategy.best.scorer.judge.model, told.limits.max_started_count) == ("test/b", 4)
+        gate.health.bench(A, 60, "")
+        answer = await gate.targets.ListModels(targets_pb2.ListModelsRequest())
+        assert [model.available_now for model in answer.models] == [False, False]

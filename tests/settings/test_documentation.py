@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 HTTP_FORMATS = ("openai", "anthropic", "gemini")
 EXAMPLE = ROOT / "examples" / "paceline.yaml"
+_, _, MODELS = EXAMPLE.read_text("utf-8").partition("\nmodels:\n")
+COMMENT = re.compile(r"^  # (?=( *)[\w-]+:)", re.MULTILINE)
+COMMENTED = "models:\n" + COMMENT.sub("  ", MODELS.partition("\nproviders:")[0])
 
 
 def test_every_setting_is_documented_as_it_is() -> None:
@@ -64,3 +68,13 @@ def test_the_example_is_a_whole_configuration() -> None:
 def test_the_example_shows_every_section(section: str) -> None:
     """Who starts from the example finds each section in it."""
     assert f"\n{section}:" in EXAMPLE.read_text("utf-8").replace("# ", "")
+
+
+@pytest.mark.parametrize("text", [*re.findall(r"```yaml\n(models:\n.*?)```", PAGE, re.DOTALL), COMMENTED])
+def test_the_models_of_the_page_and_those_in_comments_are_accepted(tmp_path: Path, text: str) -> None:
+    """Who copies an example, or takes the comment away, gets a configuration that works (S5)."""
+    file = tmp_path / "paceline.yaml"
+    vendors = ("groq", "openai", "anthropic", "gemini", "mine")
+    file.write_text(text + "providers:\n" + "".join(f"  {name}: {{format: simulated}}\n" for name in vendors))
+    settings = load_checked(file, {}).settings
+    assert len([model for model in settings.models.values() if model.race]) >= 2

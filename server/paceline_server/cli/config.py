@@ -95,7 +95,7 @@ def _summary(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
     for provider, given in settings["providers"].items():
         yield f"provider {provider}: {', '.join(_about(given))}"
     for model, given in settings["models"].items():
-        yield f"model {model}: {given.get('alias') or ' then '.join(given['chain'])}"
+        yield f"model {model}: {_made_of(given)}"
     if settings.get("default_model"):
         yield f"default model: {settings['default_model']}"
 
@@ -107,3 +107,10 @@ def _about(provider: Mapping[str, Any]) -> Iterator[str]:
         yield f"vendor {provider['vendor']}"
     elif "base_url" in provider and "key" not in provider and not authorises_itself(provider["headers"]):
         yield "no key"
+
+
+def _made_of(model: Mapping[str, Any]) -> str:
+    if "race" not in model:
+        return str(model.get("alias") or " then ".join(model["chain"]))
+    (strategy,) = model.get("strategy") or ("first",)
+    return f"{strategy} of {', '.join(candidate['model'] for candidate in model['race'])}"

@@ -47,7 +47,7 @@ class PacelineServer:
         servicers: Mapping[str, object] = {
             "paceline.v1.ChainService": ChainRpc(assembly),
             "paceline.v1.RaceService": RaceRpc(assembly),
-            "paceline.v1.TargetService": TargetRpc(directory, self._shell),
+            "paceline.v1.TargetService": TargetRpc(directory, assembly.races, self._shell),
         }
         self._reporter = HealthReporter(self._health, directory, servicers.keys())
         registrar = self._listener.registrar

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from paceline.v1 import targets_pb2
 from paceline_server.routing.catalog import ModelKind
 from paceline_server.routing.directory import ModelStatus, TargetState, TargetStatus
 from paceline_server.rpc import enums
 from paceline_server.rpc.encoding import encodable, encode_target, timestamp
+from paceline_server.rpc.race_definition import write_race_definition
+from paceline_server.strategies.racing.spec import RaceSpec
 
 
 def encode_status(status: TargetStatus) -> targets_pb2.TargetStatus:
@@ -42,13 +46,16 @@ def encode_status(status: TargetStatus) -> targets_pb2.TargetStatus:
     return wire
 
 
-def encode_model(model: ModelStatus) -> targets_pb2.ModelEntry:
-    """One name."""
+def encode_model(model: ModelStatus, races: Mapping[str, RaceSpec]) -> targets_pb2.ModelEntry:
+    """One name; `races` has all those that are races."""
     definition = targets_pb2.ModelDefinition()
-    if model.definition.kind is ModelKind.ALIAS:
-        definition.alias.spec = model.definition.specs[0]
-    else:
-        definition.chain.models.extend(model.definition.specs)
+    match model.definition.kind:
+        case ModelKind.ALIAS:
+            definition.alias.spec = model.definition.specs[0]
+        case ModelKind.CHAIN:
+            definition.chain.models.extend(model.definition.specs)
+        case ModelKind.RACE:
+            write_race_definition(definition.race, races[model.name])
     return targets_pb2.ModelEntry(
         name=model.name,
         kind=enums.MODEL_KIND[model.definition.kind],

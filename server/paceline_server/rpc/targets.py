@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from paceline_server.rpc.encoding import timestamp
 from paceline_server.rpc.shell import DRAIN_PUSHBACK, Rpc, Shell
 from paceline_server.rpc.target_encoding import encode_model, encode_status
 from paceline_server.rpc.violations import Violations
+from paceline_server.strategies.racing.spec import RaceSpec
 
 T = TypeVar("T")
 
@@ -34,9 +35,10 @@ MAXIMUM_QUEUED_CHANGE_COUNT = 1000
 class TargetRpc:
     """The methods of TargetService that exist: listing, benching by hand, watching."""
 
-    def __init__(self, directory: Directory, shell: Shell) -> None:
-        """Show `directory`; watches end when `shell` drains."""
+    def __init__(self, directory: Directory, races: Mapping[str, RaceSpec], shell: Shell) -> None:
+        """Show `directory` and its `races`; watches end when `shell` drains."""
         self._directory = directory
+        self._races = races
         self._shell = shell
 
     async def list_targets(
@@ -130,7 +132,7 @@ class TargetRpc:
         )
         page, token = _page(found, size)
         return targets_pb2.ListModelsResponse(
-            models=(encode_model(self._directory.model(name)) for name in page),
+            models=(encode_model(self._directory.model(name), self._races) for name in page),
             default_model=self._directory.catalog.default_model,
             next_page_token=token,
         )

@@ -90,6 +90,10 @@ _WORDS: dict[str, Callable[[dict[str, Any], str], Words]] = {
     "less_than_equal": _bound("of at most", "le"),
     "less_than": _bound("below", "lt"),
     "finite_number": lambda _context, expected: ("the number is not finite", f"write {expected}"),
+    "too_long": lambda context, _expected: (
+        "the list is too long",
+        f"write at most {context['max_length']} entries",
+    ),
     "too_short": lambda _context, expected: ("the list is empty", f"write {expected}"),
     "string_too_short": lambda _context, expected: ("the text is empty", f"write {expected}"),
     "string_too_long": lambda context, _expected: (

@@ -18,8 +18,9 @@ from paceline_server.settings import environment
 from paceline_server.settings.document import Document
 from paceline_server.settings.explain import findings
 from paceline_server.settings.files import UnreadableFileError, read_file
+from paceline_server.settings.models import ModelSettings
 from paceline_server.settings.problem import ConfigurationError, Finding, Place, Problem, SettingPath
-from paceline_server.settings.schema import ModelSettings, Settings
+from paceline_server.settings.schema import Settings
 from paceline_server.settings.secret import Surroundings
 from paceline_server.settings.yaml_reader import Parsed, parse
 

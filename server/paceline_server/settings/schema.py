@@ -7,16 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from paceline_server.settings.engines import (
     AttemptSettings,
@@ -24,6 +17,7 @@ from paceline_server.settings.engines import (
     HedgeBudgetSettings,
     RetryBudgetSettings,
 )
+from paceline_server.settings.models import ModelSettings
 from paceline_server.settings.providers import ProviderSettings
 from paceline_server.settings.secret import refusal
 from paceline_server.settings.section import Section
@@ -37,12 +31,8 @@ from paceline_server.settings.values import (
     PositiveDuration,
     ReadableFile,
     Size,
-    Text,
+    Spec,
 )
-
-
-def _not_built(_given: object) -> object:
-    raise refusal("this kind of model is not available in this version", "use chain, or remove it")
 
 
 def _one_worker(count: int) -> int:
@@ -52,15 +42,6 @@ def _one_worker(count: int) -> int:
             "write 1, or start several servers, which know nothing of each other's benches",
         )
     return count
-
-
-Spec = Annotated[
-    Text, Kind("spec", "a spec such as openai/gpt-4o-mini, or a name below models"), Field(max_length=1024)
-]
-Specs = Annotated[
-    tuple[Spec, ...], Kind("list of specs", "a list such as [openai/gpt-4o-mini]"), Field(min_length=1)
-]
-NotBuilt = Annotated[None, Kind("none", "nothing"), BeforeValidator(_not_built)]
 
 
 class TlsSettings(Section):
@@ -115,38 +96,9 @@ class LogSettings(Section):
     format: Literal["json", "text"] = Field(default="json", description="JSON lines, or lines for people.")
 
 
-class ModelSettings(Section):
-    """An alias (a spec alone) or a virtual model."""
-
-    alias: Spec | None = Field(default=None, description="The spec it stands for; a text alone means this.")
-    chain: Specs | None = Field(default=None, description="Specs that are tried head to tail.")
-    display_name: Text | None = Field(default=None, description="For lists that people read.")
-    description: Text | None = Field(default=None, description="For lists that people read.")
-    race: NotBuilt = Field(default=None, description="Not available in this version.")
-    route: NotBuilt = Field(default=None, description="Not available in this version.")
-    strategy: NotBuilt = Field(default=None, description="Not available in this version.")
-    prefer: NotBuilt = Field(default=None, description="Not available in this version.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_spec(cls, given: Any) -> Any:
-        return {"alias": given} if isinstance(given, str) else given
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if self.alias is not None and self.chain:
-            raise refusal("it is an alias and a chain at once", "keep alias or chain")
-        if self.alias is None and self.chain is None:
-            raise refusal("there is no model in it", "list at least one, as in chain: [openai/gpt-4o-mini]")
-        return self
-
-    @property
-    def specs(self) -> tuple[str, ...]:
-        """What the name stands for: one spec for an alias, one or more for a chain."""
-        return (self.alias,) if self.alias is not None else self.chain or ()
-
-
-Model = Annotated[ModelSettings, Kind("model", "a spec such as openai/gpt-4o-mini, or {chain: [...]}")]
+Model = Annotated[
+    ModelSettings, Kind("model", "a spec such as openai/gpt-4o-mini, {chain: [...]} or {race: [...]}")
+]
 Provider = Annotated[ProviderSettings, Kind("provider", "its settings, such as {format: simulated}")]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_serializer, model_validator
 
 from paceline_server.settings.secret import refusal
 
@@ -59,3 +59,16 @@ class Choice(Section):
         if sum(getattr(self, name) is not None for name in names) != 1:
             raise refusal("exactly one form must be chosen", f"write one of {', '.join(names)}")
         return self
+
+
+def from_word(forms: type[Choice], what: str) -> BeforeValidator:
+    """Lets a form be written as its name alone; `what` says what the forms are."""
+
+    def read(given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        if given not in forms.model_fields:
+            raise refusal(f"there is no such {what}", f"write one of {', '.join(forms.model_fields)}")
+        return {given: {}}
+
+    return BeforeValidator(read)

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, Strict, model_serializer, model_val
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.settings.durations import write_duration
 from paceline_server.settings.secret import refusal
-from paceline_server.settings.section import Choice, Section
+from paceline_server.settings.section import Choice, Section, from_word
 from paceline_server.settings.targets import TargetFacts
 from paceline_server.settings.values import (
     Count,
@@ -148,14 +148,6 @@ def _pace(given: object) -> object:
     return given if isinstance(given, dict | PaceForms) else {"fixed": {"seconds": given}}
 
 
-def _step(given: object) -> object:
-    if not isinstance(given, str):
-        return given
-    if given not in StepForms.model_fields:
-        raise refusal("there is no such step", f"write one of {', '.join(StepForms.model_fields)}")
-    return {given: {}}
-
-
 Pace = Annotated[
     PaceForms,
     Kind(
@@ -165,7 +157,9 @@ Pace = Annotated[
     BeforeValidator(_pace),
 ]
 Step = Annotated[
-    StepForms, Kind("step", "a step such as ok, fail or {cut: {after_tokens: 12}}"), BeforeValidator(_step)
+    StepForms,
+    Kind("step", "a step such as ok, fail or {cut: {after_tokens: 12}}"),
+    from_word(StepForms, "step"),
 ]
 AT_ONCE = PaceForms(fixed=FixedPace(seconds=timedelta(0)))
 

@@ -174,6 +174,9 @@ Size = Annotated[
 ]
 Flag = Annotated[bool, Kind("true or false", "true or false"), Strict()]
 Count = Annotated[int, Kind("count", "a whole number such as 3"), Strict(), Field(ge=0, le=1_000_000_000)]
+WholeNumber = Annotated[
+    int, Kind("whole number", "a whole number such as 3 or -1"), Strict(), Field(ge=-(2**31), lt=2**31)
+]
 Share = Annotated[
     float,
     Kind("share", "a number from 0 to 1, as in 0.2"),
@@ -189,6 +192,9 @@ Text = Annotated[
     Kind("text", "a text, in quotes if it looks like a number"),
     Strict(),
     Field(min_length=1, max_length=4096),
+]
+Spec = Annotated[
+    Text, Kind("spec", "a spec such as openai/gpt-4o-mini, or a name below models"), Field(max_length=1024)
 ]
 Name = Annotated[str, NAME, Strict(), AfterValidator(_name)]
 Listen = Annotated[str, LISTEN, Strict(), AfterValidator(_listen)]

@@ -20,6 +20,7 @@ from paceline_server.routing.tree import Element, Node, RaceNode, elements_of, t
 from paceline_server.strategies.chain import Chain
 from paceline_server.strategies.model import Model
 from paceline_server.strategies.race import Candidate, Race
+from paceline_server.strategies.racing.best import Best
 from paceline_server.strategies.racing.limits import NO_LIMITS, RaceLimits
 from paceline_server.strategies.racing.rule import Rule
 from paceline_server.strategies.racing.spec import RaceSpec
@@ -80,7 +81,7 @@ class Assembly:
             self._asked(candidate.model, f"candidates[{index}].model")
             for index, candidate in enumerate(spec.candidates)
         ]
-        judge = self._asked(spec.rule.judge_model, "strategy") if spec.rule.judge_model else None
+        judge = self._asked(spec.rule.judge_model, _judge_field(spec.rule)) if spec.rule.judge_model else None
         require_few_targets(target_count([*(one.node for one in asked), judge and judge.node]), "the race")
         return self._race([one.model for one in asked], spec, judge and judge.model)
 
@@ -148,6 +149,11 @@ _WHAT_TO_DO = "list the models in `candidates`, or name a virtual model that has
 def _described(node: Node) -> str:
     """What stands behind a name that is no race."""
     return "a target" if isinstance(node, Target) else "a chain"
+
+
+def _judge_field(rule: Rule) -> str:
+    """Where a request names the judge."""
+    return "strategy.best.scorer.judge.model" if isinstance(rule, Best) else "strategy.consensus.judge_model"
 
 
 def _laid_over(configured: RaceLimits, asked: RaceLimits) -> RaceLimits:
