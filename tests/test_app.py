@@ -247,3 +247,28 @@ async def test_closing_closes_the_connections_to_providers(tmp_path: Path) -> No
             await asyncio.gather(*(gate.chain.Chain(ask("p/m")) for _ in range(5)))
             assert server.open_count > 0
         await server.until(lambda: server.open_count == 0)
+
+
+RACES = """
+models:
+  cheap: {chain: [groq/llama-3.3-70b, openai/gpt-4o-mini]}
+  quick: {race: [cheap, anthropic/haiku], strategy: {hedged: {quantile: 0.95, max_hedges: 1}}}
+  agree: {race: [openai/gpt-4o, anthropic/sonnet, google/gemini], strategy: {consensus: {quorum: 2}}}
+providers:
+  groq: {format: simulated}
+  openai: {format: simulated}
+  anthropic: {format: simulated}
+  google: {format: simulated}
+"""
+
+
+async def test_configured_races_reach_the_contract_whole(tmp_path: Path) -> None:
+    """models.<name>.race: what ListModels tells of a race is what the file says of it (R1)."""
+    async with built(tmp_path, RACES) as gate:
+        kinds = [targets_pb2.MODEL_KIND_RACE]
+        listed = (await gate.targets.ListModels(targets_pb2.ListModelsRequest(kinds=kinds))).models
+        agree, quick = (model.definition.race for model in listed)
+        assert [model.name for model in listed] == ["agree", "quick"]
+        assert [one.model for one in quick.candidates] == ["cheap", "anthropic/haiku"]
+        assert (quick.strategy.hedged.quantile, quick.strategy.hedged.max_hedge_count) == (0.95, 1)
+        assert agree.strategy.consensus.quorum == 2

@@ -13,7 +13,7 @@ from paceline_server.health.registry import HealthRegistry
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.routing.catalog import Catalog, Definition
 from paceline_server.routing.performance import Performance
-from paceline_server.strategies.assembly import Assembly
+from paceline_server.strategies.assembly import KEPT_SPEC_COUNT, Assembly
 from paceline_server.strategies.call import AttemptConfig
 from paceline_server.strategies.chain import Chain
 from paceline_server.strategies.model import Model
@@ -200,6 +200,18 @@ def test_a_request_replaces_the_strategy_and_the_limits_that_it_sets() -> None:
         one.model for one in made.race_named("quick").candidates
     ]
     assert made.race_named("judged", Weighted()).judge is None
+
+
+def test_a_request_that_replaces_something_assembles_no_candidate_anew() -> None:
+    """Assembly: the candidates of a kept race are kept with it, whatever callers have written since."""
+    made = assembly()
+    kept = made.model("quick")
+    assert isinstance(kept, Race)
+    for index in range(2 * KEPT_SPEC_COUNT):
+        made.model(f"p/{index}")
+        made.model("quick")
+    named = made.race_named("quick", Weighted())
+    assert all(mine.model is its.model for mine, its in zip(named.candidates, kept.candidates, strict=True))
 
 
 @pytest.mark.parametrize(

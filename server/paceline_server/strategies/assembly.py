@@ -81,9 +81,7 @@ class Assembly:
             self._asked(candidate.model, f"candidates[{index}].model")
             for index, candidate in enumerate(spec.candidates)
         ]
-        judge = self._asked(spec.rule.judge_model, _judge_field(spec.rule)) if spec.rule.judge_model else None
-        require_few_targets(target_count([*(one.node for one in asked), judge and judge.node]), "the race")
-        return self._race([one.model for one in asked], spec, judge and judge.model)
+        return self._judged(spec, [one.node for one in asked], [one.model for one in asked])
 
     def race_named(self, name: str, rule: Rule | None = None, limits: RaceLimits | None = None) -> Race:
         """The race that a name of the configuration stands for.
@@ -104,11 +102,19 @@ class Assembly:
             raise InvalidSpec(f"{name!r} is {_described(node)}, not a race; {_WHAT_TO_DO}")
         known = self.races[node.name]
         mine = replace(known, rule=rule or known.rule, limits=_laid_over(known.limits, limits or NO_LIMITS))
-        return model if mine == known else self.race(mine)
+        if mine == known:
+            return model
+        return self._judged(mine, node.candidates, [one.model for one in model.candidates])
 
     def _assemble(self, spec: str) -> _Assembled:
         node = self._catalog.expand(spec)
         return _Assembled(node, self._model(node))
+
+    def _judged(self, spec: RaceSpec, nodes: Sequence[Node], models: Sequence[Model]) -> Race:
+        """The race of a request, whose judge is looked up only now."""
+        judge = self._asked(spec.rule.judge_model, _judge_field(spec.rule)) if spec.rule.judge_model else None
+        require_few_targets(target_count([*nodes, judge and judge.node]), "the race")
+        return self._race(models, spec, judge and judge.model)
 
     def _asked(self, spec: str, field: str) -> _Assembled:
         """What the spec in a field of a request comes to; there it must not be left empty."""
