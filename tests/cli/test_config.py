@@ -124,7 +124,7 @@ def test_a_file_that_is_not_there_is_a_problem(paceline: Paceline, tmp_path: Pat
 def test_the_vendors_are_listed(paceline: Paceline) -> None:
     """Who writes a configuration sees whom a provider can name, and where its key is looked for."""
     (groq,) = [line for line in paceline("config", "vendors").out.splitlines() if line.startswith("groq")]
-    told = "groq Groq openai https://api.groq.com/openai/v1 GROQ_API_KEY yes some models"
+    told = "groq Groq openai https://api.groq.com/openai/v1 GROQ_API_KEY yes some models no"
     assert groq.split() == told.split()
     listed = json.loads(paceline("config", "vendors", "--json").out)
     assert {"anthropic", "openai", "gemini", "vllm"} <= {vendor["name"] for vendor in listed}

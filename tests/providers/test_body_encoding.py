@@ -113,7 +113,7 @@ async def test_a_provider_sends_what_its_threads_have_encoded() -> None:
             return super().body(request, stream=stream)
 
     async with replaying(answering(_ANSWER)) as server:
-        wire_format = _Watched("acme", OpenAISettings(), "authorization")
+        wire_format = _Watched("acme", OpenAISettings(), "authorization", lambda _: Profile())
         provider = HttpProvider(
             "acme", server.url, "", wire_format, transport=AiohttpTransport(), profile_of=lambda _: Profile()
         )

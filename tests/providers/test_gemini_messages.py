@@ -24,6 +24,7 @@ from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.prompt import Prompt
 from paceline_server.providers.gemini_request import RequestWriter
 from paceline_server.providers.gemini_settings import GeminiSettings
+from paceline_server.providers.profile import NOTHING_KNOWN
 from tests.providers.gemini_support import HELLO, a_request, chunk, message, read_whole, signed
 
 _NEWER = "gemini-3-flash-preview"
@@ -33,7 +34,7 @@ _UNCHECKED = "skip_thought_signature_validator"
 def _sent(
     *messages: Message, model: str = "gemini-2.5-flash", settings: GeminiSettings | None = None
 ) -> dict[str, Any]:
-    writer = RequestWriter("acme", settings or GeminiSettings())
+    writer = RequestWriter("acme", settings or GeminiSettings(), lambda _: NOTHING_KNOWN)
     sent: dict[str, Any] = json.loads(writer.body(a_request(Prompt(messages), model)))
     return sent
 
@@ -102,7 +103,7 @@ def test_numbers_of_arguments_and_results_are_not_written_anew() -> None:
     """A8: what the model and the tool have said goes back to the letter."""
     number = "12345678901234567890123456789.10"
     call = message(Role.ASSISTANT, ToolCall("c", "add", f'{{"a":{number}}}'))
-    body = RequestWriter("acme", GeminiSettings()).body(
+    body = RequestWriter("acme", GeminiSettings(), lambda _: NOTHING_KNOWN).body(
         a_request(Prompt((HELLO, call, message(Role.TOOL, _result("c", f'{{"sum":{number}}}')))))
     )
     assert body.count(number.encode()) == 2
@@ -288,7 +289,9 @@ def test_what_came_goes_back_as_it_came(parts: list[dict[str, Any]]) -> None:
     """A8: but for texts that join, and those that are empty and bear no signature."""
     answer = read_whole(chunk(*parts, reason="STOP"))
     prompt = Prompt((HELLO, Message(Role.ASSISTANT, answer.parts)))
-    sent = json.loads(RequestWriter("acme", GeminiSettings()).body(a_request(prompt)))
+    sent = json.loads(
+        RequestWriter("acme", GeminiSettings(), lambda _: NOTHING_KNOWN).body(a_request(prompt))
+    )
     expected: list[dict[str, Any]] = []
     for part in parts:
         unsigned = part.keys() == {"text"}

@@ -39,6 +39,7 @@ from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.gemini_parts import GENERATED_CALL
 from paceline_server.providers.gemini_request import RequestWriter
 from paceline_server.providers.gemini_settings import GeminiSettings
+from paceline_server.providers.profile import NOTHING_KNOWN
 from tests.providers.recordings_reader import index_of, required_corpus
 
 _SETTINGS = {
@@ -207,7 +208,7 @@ def test_prompts_are_sent_as_recorded_clients_send_them(capsys: pytest.CaptureFi
             continue
         expected = json.dumps(read, sort_keys=True, default=repr)
         prompt = _PromptReader(read).prompt()
-        writer = RequestWriter("acme", GeminiSettings())
+        writer = RequestWriter("acme", GeminiSettings(), lambda _: NOTHING_KNOWN)
         sent = json.loads(writer.body(ProviderRequest(model, prompt)))
         assert json.dumps(_as_the_api_reads(sent), sort_keys=True, default=repr) == expected, name
         compared += 1

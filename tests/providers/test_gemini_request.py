@@ -24,6 +24,7 @@ from paceline_server.providers.gemini import GeminiFormat
 from paceline_server.providers.gemini_models import traits_of
 from paceline_server.providers.gemini_request import RequestWriter
 from paceline_server.providers.gemini_settings import GeminiSettings
+from paceline_server.providers.profile import Profile
 from tests.providers.gemini_support import (
     HELLO,
     KEY,
@@ -40,16 +41,32 @@ from tests.providers.replay import answering
 _CONTENTS = [{"role": "user", "parts": [{"text": "Hello"}]}]
 
 
+def a_writer(name: str, settings: GeminiSettings, *, gives_logprobs: bool = False) -> RequestWriter:
+    """A writer for a provider of which no more is known."""
+    return RequestWriter(name, settings, lambda _: Profile(gives_logprobs=gives_logprobs))
+
+
 def _sent(
     prompt: Prompt, model: str = "gemini-2.5-flash", settings: GeminiSettings | None = None
 ) -> dict[str, Any]:
-    writer = RequestWriter("acme", settings or GeminiSettings())
+    writer = a_writer("acme", settings or GeminiSettings())
     sent: dict[str, Any] = json.loads(writer.body(a_request(prompt, model)))
     return sent
 
 
 def _config(config: GenerationConfig, model: str) -> Any:
     return _sent(Prompt((HELLO,), config=config), model).get("generationConfig")
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("gives", [True, False])
+def test_log_probabilities_are_asked_for_where_they_are_given(*, asked: bool, gives: bool) -> None:
+    """R5: a race's wish reaches the targets known to fulfil it; others may refuse the whole prompt."""
+    request = a_request(Prompt((HELLO,), config=GenerationConfig(logprobs=asked)))
+    # The same call may ask one who gives none before.
+    assert b"ogprobs" not in a_writer("other", GeminiSettings()).body(request)
+    sent = json.loads(a_writer("acme", GeminiSettings(), gives_logprobs=gives).body(request))
+    assert sent.get("generationConfig") == ({"responseLogprobs": True} if asked and gives else None)
 
 
 def test_the_plainest_request_is_the_plainest_body() -> None:
@@ -144,7 +161,7 @@ def test_tools_and_the_choice_among_them() -> None:
     """A8: schemas go out as they came in, to the letter, in the field that takes JSON Schema."""
     tools = (Tool("add", "Adds", '{"type":"object","z":1,"a":2}'), Tool("now"))
     prompt = Prompt((HELLO,), tools, ToolChoice(ToolChoiceMode.NAMED, "add"))
-    body = RequestWriter("acme", GeminiSettings()).body(a_request(prompt))
+    body = a_writer("acme", GeminiSettings()).body(a_request(prompt))
     assert b'"parametersJsonSchema":{"type":"object","z":1,"a":2}' in body
     sent = json.loads(body)
     assert sent["tools"][0]["functionDeclarations"][1] == {"name": "now"}
@@ -247,15 +264,15 @@ def test_one_call_encodes_its_prompt_once_for_all_models_of_a_kind() -> None:
     for name in ("acme", "other"):
         for model in ("gemini-2.5-flash", "gemini-2.5-flash-lite"):
             shared.model = model
-            RequestWriter(name, GeminiSettings()).body(shared)
+            a_writer(name, GeminiSettings()).body(shared)
     assert len(shared.bodies) == 1
     shared.model = "gemini-3-pro-preview"
-    RequestWriter("acme", GeminiSettings()).body(shared)
-    RequestWriter("acme", GeminiSettings(sends_call_ids=False)).body(shared)
+    a_writer("acme", GeminiSettings()).body(shared)
+    a_writer("acme", GeminiSettings(sends_call_ids=False)).body(shared)
     assert len(shared.bodies) == 3
 
     own = a_request(Prompt((HELLO, Message(Role.ASSISTANT, (signed(Text("x"), b"s", "acme"),)))))
-    bodies = {name: RequestWriter(name, GeminiSettings()).body(own) for name in ("other", "acme")}
+    bodies = {name: a_writer(name, GeminiSettings()).body(own) for name in ("other", "acme")}
     assert b"thoughtSignature" in bodies["acme"]
     assert b"thoughtSignature" not in bodies["other"]
 
@@ -289,7 +306,7 @@ async def test_the_model_is_one_segment_of_the_path(model: str, api_version: str
 
 def test_whole_answers_have_a_method_of_their_own() -> None:
     """S5: the method stands in the path, and the stream is asked for as events."""
-    wire_format = GeminiFormat("acme", GeminiSettings())
+    wire_format = GeminiFormat("acme", GeminiSettings(), lambda _: Profile())
     assert wire_format.path("m", stream=False) == "/v1beta/models/m:generateContent"
     assert wire_format.path("m", stream=True) == "/v1beta/models/m:streamGenerateContent?alt=sse"
 

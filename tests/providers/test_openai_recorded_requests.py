@@ -40,6 +40,7 @@ from paceline_server.completion.prompt import (
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.openai_request import RequestWriter
 from paceline_server.providers.openai_settings import OpenAISettings as Dialect
+from paceline_server.providers.profile import NOTHING_KNOWN
 from paceline_server.providers.vendors.known import VENDORS
 from paceline_server.settings.providers import OpenAISettings
 from tests.providers.recordings_reader import index_of, print_counts, required_corpus
@@ -281,7 +282,11 @@ def _compare(name: str, provider: str, recorded: Mapping[str, Any]) -> set[str]:
     dialect = _dialect(provider, recorded)
     reader = _Reader(recorded, dialect)
     request = ProviderRequest(recorded["model"], reader.prompt())
-    sent = json.loads(RequestWriter("acme", dialect).body(request, stream=reader.sent.get("stream", False)))
+    sent = json.loads(
+        RequestWriter("acme", dialect, lambda _: NOTHING_KNOWN).body(
+            request, stream=reader.sent.get("stream", False)
+        )
+    )
     assert reader.said(sent) == reader.said(recorded), name
     assert dialect.max_tokens_field in sent or not sent.keys() & {"max_tokens", "max_completion_tokens"}, name
     if "stream_options" in reader.sent:

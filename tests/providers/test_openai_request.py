@@ -34,6 +34,7 @@ from paceline_server.completion.prompt import (
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.openai_request import RequestWriter
 from paceline_server.providers.openai_settings import CacheHint, OpenAISettings, PrefillMark
+from paceline_server.providers.profile import Profile
 
 
 def _message(role: Role, *kinds: Kind) -> Message:
@@ -44,8 +45,13 @@ _HELLO = _message(Role.USER, Text("Hello"))
 _OWN_MEMBERS = ("model", "messages", "stream", "stream_options", "n")
 
 
+def a_writer(name: str, settings: OpenAISettings, *, gives_logprobs: bool = False) -> RequestWriter:
+    """A writer for a provider of which no more is known."""
+    return RequestWriter(name, settings, lambda _: Profile(gives_logprobs=gives_logprobs))
+
+
 def _sent(prompt: Prompt, settings: OpenAISettings | None = None, *, stream: bool = False) -> dict[str, Any]:
-    writer = RequestWriter("acme", settings or OpenAISettings())
+    writer = a_writer("acme", settings or OpenAISettings())
     sent: dict[str, Any] = json.loads(writer.body(ProviderRequest("m", prompt), stream=stream))
     return sent
 
@@ -96,6 +102,19 @@ def test_every_setting_of_the_generation_is_sent() -> None:
         "stop": ["END"],
         "reasoning_effort": "low",
     }
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("gives", [True, False])
+def test_log_probabilities_are_asked_for_where_they_are_given(*, asked: bool, gives: bool) -> None:
+    """R5: a race's wish reaches the targets known to fulfil it; others may refuse the whole prompt."""
+    prompt = Prompt((_HELLO,), config=GenerationConfig(logprobs=asked))
+    request = ProviderRequest("m", prompt)
+    # The same call may ask one who gives none before.
+    assert b"logprobs" not in a_writer("other", OpenAISettings()).body(request, stream=True)
+    sent = json.loads(a_writer("acme", OpenAISettings(), gives_logprobs=gives).body(request, stream=True))
+    assert sent.get("logprobs") == (True if asked and gives else None)
+    assert _sent(prompt, OpenAISettings(asks_logprobs=True))["logprobs"] is True
 
 
 def test_a_dialect_has_its_own_names() -> None:
@@ -202,7 +221,7 @@ def test_tools_and_the_choice_among_them() -> None:
     """A8: schemas go out as they came in, to the letter."""
     tools = (Tool("add", "Adds", '{"type":"object","z":1,"a":2}'), Tool("now"))
     prompt = Prompt((_HELLO,), tools, ToolChoice(ToolChoiceMode.NAMED, "add"))
-    body = RequestWriter("acme", OpenAISettings()).body(ProviderRequest("m", prompt), stream=False)
+    body = a_writer("acme", OpenAISettings()).body(ProviderRequest("m", prompt), stream=False)
     assert b'"parameters":{"type":"object","z":1,"a":2}' in body
     sent = json.loads(body)
     assert sent["tools"][1] == {"type": "function", "function": {"name": "now"}}
@@ -336,15 +355,14 @@ def test_one_call_encodes_its_prompt_once_for_all_of_one_dialect() -> None:
     """Performance: retries and other targets of the format share a body, unless it is their own."""
     shared = ProviderRequest("m", Prompt((_HELLO,)))
     for name in ("acme", "other"):
-        RequestWriter(name, OpenAISettings()).body(shared, stream=True)
+        a_writer(name, OpenAISettings()).body(shared, stream=True)
     assert len(shared.bodies) == 1
-    RequestWriter("acme", OpenAISettings(max_tokens_field="max_tokens")).body(shared, stream=True)
+    a_writer("acme", OpenAISettings(max_tokens_field="max_tokens")).body(shared, stream=True)
     assert len(shared.bodies) == 2
 
     own = ProviderRequest("m", Prompt((_HELLO,), provider_options_json={"acme": '{"a":1}'}))
     bodies = {
-        name: RequestWriter(name, OpenAISettings()).body(own, stream=False)
-        for name in ("other", "acme", "third")
+        name: a_writer(name, OpenAISettings()).body(own, stream=False) for name in ("other", "acme", "third")
     }
     assert b'"a":1' in bodies["acme"]
     assert b'"a":1' not in bodies["other"] + bodies["third"]

@@ -139,7 +139,7 @@ def test_what_a_vendor_brings_is_shown(tmp_path: Path) -> None:
 def test_facts_that_are_written_win_over_those_that_are_known(tmp_path: Path) -> None:
     """targets: each fact of a model stands alone; the others are still the vendor's."""
     text = (
-        "vendor: vllm, targets: {m: {accepts_prefill: false, context_token_count: 4096,"
+        "vendor: vllm, targets: {m: {accepts_prefill: false, gives_logprobs: true, context_token_count: 4096,"
         " max_output_token_count: 99, media: {types: [image/png], takes_uris: false, max_image_size: 1MiB,"
         " max_image_edge: 512, max_document_size: 2MiB}}}"
     )
@@ -152,6 +152,7 @@ def test_facts_that_are_written_win_over_those_that_are_known(tmp_path: Path) ->
         media=MediaLimits(frozenset({"image/png"}), False, 2**20, 512, 2**21),  # noqa: FBT003 - as it is told
         accepts_prefill=False,
         bills_after_cancel=True,
+        gives_logprobs=True,
     )
 
 

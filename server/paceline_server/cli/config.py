@@ -60,13 +60,14 @@ def vendors(*, as_json: bool) -> int:
 
     KEY is the environment variable that holds the key by custom. A vendor that bills
     on goes on generating when a call is cancelled; one that takes a prefill
-    continues an answer that was begun for it.
+    continues an answer that was begun for it; one that gives log probabilities can
+    be asked how sure its answers are.
     """
     known = vendor_rows()
     if as_json:
         click.echo(json.dumps([row._asdict() for row in known], ensure_ascii=False))
     else:
-        print_table(("VENDOR", "WHO", "FORMAT", "BASE URL", "KEY", "BILLS ON", "PREFILL"), known)
+        print_table(("VENDOR", "WHO", "FORMAT", "BASE URL", "KEY", "BILLS ON", "PREFILL", "LOGPROBS"), known)
     return OK
 
 

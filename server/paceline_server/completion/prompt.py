@@ -72,7 +72,12 @@ class ReasoningEffort(Enum):
 
 @immutable(frozen=True, slots=True)
 class GenerationConfig:
-    """Sampling and length; None leaves the choice to the provider."""
+    """Sampling and length; None leaves the choice to the provider.
+
+    Attributes:
+        logprobs: Ask for the log probabilities of the answer, from which its confidence is taken, where the
+            target is known to give them. No caller says so, but races that are decided by them.
+    """
 
     max_output_token_count: int | None = None
     temperature: float | None = None
@@ -84,6 +89,7 @@ class GenerationConfig:
     stop_sequences: tuple[str, ...] = ()
     reasoning_effort: ReasoningEffort | None = None
     cache_prompt: bool = False
+    logprobs: bool = False
 
 
 def overlaid(base: GenerationConfig, over: GenerationConfig) -> GenerationConfig:

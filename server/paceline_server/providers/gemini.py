@@ -17,6 +17,7 @@ from paceline_server.providers.gemini_request import RequestWriter
 from paceline_server.providers.gemini_settings import GeminiSettings
 from paceline_server.providers.http import MAX_ANSWER_BYTES
 from paceline_server.providers.http_provider import HttpOptions, HttpProvider
+from paceline_server.providers.profile import Profile
 
 _RESOURCE = "models/"
 
@@ -28,10 +29,10 @@ class GeminiFormat:
     headers: Mapping[str, str] = {}
     key_header = "x-goog-api-key"  # Vertex AI's tokens come with the configured headers instead
 
-    def __init__(self, provider: str, settings: GeminiSettings) -> None:
+    def __init__(self, provider: str, settings: GeminiSettings, profile_of: Callable[[str], Profile]) -> None:
         """Speak the dialect of `settings` as `provider`."""
         self._provider = provider
-        self._writer = RequestWriter(provider, settings)
+        self._writer = RequestWriter(provider, settings, profile_of)
         self._models = f"/{settings.api_version}/{_RESOURCE}" if settings.api_version else f"/{_RESOURCE}"
 
     def path(self, model: str, *, stream: bool) -> str:
@@ -81,6 +82,6 @@ class GeminiProvider(HttpProvider):
         Raises:
             ValueError: The URL is none.
         """
-        wire_format = GeminiFormat(name, settings or GeminiSettings())
+        wire_format = GeminiFormat(name, settings or GeminiSettings(), options["profile_of"])
         options.setdefault("max_event_bytes", options.get("max_answer_bytes", MAX_ANSWER_BYTES))
         super().__init__(name, base_url, api_key, wire_format, **options)

@@ -8,7 +8,7 @@ so a wish for it sends nothing. Contents are written in `gemini_messages`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from paceline_server.providers.gemini_messages import ContentsWriter
 from paceline_server.providers.gemini_models import ModelTraits, traits_of
 from paceline_server.providers.gemini_settings import GeminiSettings
 from paceline_server.providers.json_faults import NOT_JSON
+from paceline_server.providers.profile import Profile
 from paceline_server.providers.request_body import (
     invalid,
     json_object,
@@ -55,9 +56,11 @@ _MODES: Mapping[ToolChoiceMode, str] = {
 class RequestWriter:
     """Writes the bodies of one provider's requests; each is encoded once per call and kind of model."""
 
-    def __init__(self, provider: str, settings: GeminiSettings) -> None:
+    def __init__(self, provider: str, settings: GeminiSettings, profile_of: Callable[[str], Profile]) -> None:
+        """Write for `provider`, of whose models `profile_of` tells what is known."""
         self._provider = provider
         self._settings = settings
+        self._profile_of = profile_of
         self._dialect = f"gemini/{settings!r}"
 
     def body(self, request: ProviderRequest) -> bytes:
@@ -67,10 +70,16 @@ class RequestWriter:
             AttemptFailure: UNSUPPORTED or INVALID_REQUEST; the provider was not reached.
         """
         traits = traits_of(request.model)
-        fields = partial(self._fields, traits=traits)
-        return shared_body(request, f"{self._dialect}/{traits!r}", self._provider, fields)
+        logprobs = self._asks_logprobs(request)
+        fields = partial(self._fields, traits=traits, logprobs=logprobs)
+        return shared_body(request, f"{self._dialect}/{traits!r}/{logprobs}", self._provider, fields)
 
-    def _fields(self, prompt: Prompt, *, traits: ModelTraits) -> dict[str, Any]:
+    def _asks_logprobs(self, request: ProviderRequest) -> bool:
+        if self._settings.asks_logprobs:
+            return True
+        return request.prompt.config.logprobs and self._profile_of(request.model).gives_logprobs
+
+    def _fields(self, prompt: Prompt, *, traits: ModelTraits, logprobs: bool) -> dict[str, Any]:
         writer = ContentsWriter(self._provider, self._settings, traits)
         for message in prompt.messages:
             writer.add(message)
@@ -83,28 +92,13 @@ class RequestWriter:
             fields[_TOOLS] = [{"functionDeclarations": [_tool(tool) for tool in prompt.tools]}]
         if prompt.tool_choice is not None:
             fields["toolConfig"] = {"functionCallingConfig": _tool_choice(prompt.tool_choice)}
-        config = self._config(prompt.config, traits)
+        config = _config(prompt.config, traits, logprobs=logprobs)
         if prompt.response_format is not None:
             config.update(_response_format(prompt.response_format))
         if config:
             fields[_CONFIG] = config
         self._lay_options(fields, provider_options(prompt, self._provider))
         return fields
-
-    def _config(self, config: GenerationConfig, traits: ModelTraits) -> dict[str, Any]:
-        values = {
-            "maxOutputTokens": config.max_output_token_count,
-            "temperature": config.temperature,
-            "topP": config.top_p,
-            "topK": config.top_k,
-            "seed": config.seed,
-            "frequencyPenalty": config.frequency_penalty,
-            "presencePenalty": config.presence_penalty,
-            "stopSequences": list(config.stop_sequences) or None,
-            "thinkingConfig": traits.thinking(config.reasoning_effort, config.max_output_token_count) or None,
-            "responseLogprobs": self._settings.asks_logprobs or None,
-        }
-        return {name: value for name, value in values.items() if value is not None}
 
     def _lay_options(self, fields: dict[str, Any], options: Mapping[str, msgspec.Raw]) -> None:
         # Most options stand one level deep, beside the caller's own settings and tools, and replace none.
@@ -132,6 +126,22 @@ class RequestWriter:
             return msgspec.json.decode(value, type=list[msgspec.Raw])
         except NOT_JSON as error:
             raise invalid(f"the tools in the options for {self._provider!r} are no array") from error
+
+
+def _config(config: GenerationConfig, traits: ModelTraits, *, logprobs: bool) -> dict[str, Any]:
+    values = {
+        "maxOutputTokens": config.max_output_token_count,
+        "temperature": config.temperature,
+        "topP": config.top_p,
+        "topK": config.top_k,
+        "seed": config.seed,
+        "frequencyPenalty": config.frequency_penalty,
+        "presencePenalty": config.presence_penalty,
+        "stopSequences": list(config.stop_sequences) or None,
+        "thinkingConfig": traits.thinking(config.reasoning_effort, config.max_output_token_count) or None,
+        "responseLogprobs": logprobs or None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class GeminiSettings:
             precedes `/models`, as Vertex AI's `.../v1/projects/P/locations/L/publishers/google`.
         sends_call_ids: Send calls and results of tools with their ids; False for Vertex AI, which gives
             ids and refuses to have them back.
-        asks_logprobs: Ask for token probabilities, from which confidence is taken.
+        asks_logprobs: Ask for token probabilities, from which confidence is taken, in every call.
     """
 
     api_version: str = "v1beta"

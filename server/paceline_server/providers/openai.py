@@ -15,6 +15,7 @@ from paceline_server.providers.openai_answer import OpenAIReader
 from paceline_server.providers.openai_failures import OPENAI_FAILURES
 from paceline_server.providers.openai_request import RequestWriter
 from paceline_server.providers.openai_settings import OpenAISettings
+from paceline_server.providers.profile import Profile
 
 _PATH = "/chat/completions"
 
@@ -25,10 +26,16 @@ class OpenAIFormat:
     failures = OPENAI_FAILURES
     headers: Mapping[str, str] = {}
 
-    def __init__(self, provider: str, settings: OpenAISettings, key_header: str) -> None:
+    def __init__(
+        self,
+        provider: str,
+        settings: OpenAISettings,
+        key_header: str,
+        profile_of: Callable[[str], Profile],
+    ) -> None:
         """Speak the dialect of `settings` as `provider`, with its key in `key_header`."""
         self._provider = provider
-        self._writer = RequestWriter(provider, settings)
+        self._writer = RequestWriter(provider, settings, profile_of)
         self.key_header = key_header
 
     def path(self, model: str, *, stream: bool) -> str:
@@ -74,5 +81,6 @@ class OpenAIProvider(HttpProvider):
         Raises:
             ValueError: The URL is none.
         """
-        wire_format = OpenAIFormat(name, settings or OpenAISettings(), key_header)
+        dialect = settings or OpenAISettings()
+        wire_format = OpenAIFormat(name, dialect, key_header, options["profile_of"])
         super().__init__(name, base_url, api_key, wire_format, **options)

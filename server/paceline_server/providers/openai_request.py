@@ -9,7 +9,8 @@ Messages are written in `openai_messages`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from paceline_server.completion.prompt import (
@@ -24,6 +25,7 @@ from paceline_server.completion.prompt import (
 from paceline_server.providers.base import ProviderRequest
 from paceline_server.providers.openai_messages import is_prefill, wire_messages
 from paceline_server.providers.openai_settings import CacheHint, OpenAISettings, PrefillMark
+from paceline_server.providers.profile import Profile
 from paceline_server.providers.request_body import encode, provider_options, raw_object, shared_body
 
 _CACHE_KEY_BYTES = 16
@@ -32,9 +34,11 @@ _CACHE_KEY_BYTES = 16
 class RequestWriter:
     """Writes the bodies of one provider's requests; each prompt is encoded once per call and dialect."""
 
-    def __init__(self, provider: str, settings: OpenAISettings) -> None:
+    def __init__(self, provider: str, settings: OpenAISettings, profile_of: Callable[[str], Profile]) -> None:
+        """Write for `provider`, of whose models `profile_of` tells what is known."""
         self._provider = provider
         self._settings = settings
+        self._profile_of = profile_of
         self._key = f"openai/{settings!r}"
 
     def body(self, request: ProviderRequest, *, stream: bool) -> bytes:
@@ -48,9 +52,17 @@ class RequestWriter:
             start += b'"stream":true,'
             if self._settings.asks_stream_usage:
                 start += b'"stream_options":{"include_usage":true},'
-        return start + shared_body(request, self._key, self._provider, self._fields)[1:]
+        logprobs = self._asks_logprobs(request)
+        key = f"{self._key}/logprobs" if logprobs else self._key
+        fields = partial(self._fields, logprobs=logprobs)
+        return start + shared_body(request, key, self._provider, fields)[1:]
 
-    def _fields(self, prompt: Prompt) -> dict[str, Any]:
+    def _asks_logprobs(self, request: ProviderRequest) -> bool:
+        if self._settings.asks_logprobs:
+            return True
+        return request.prompt.config.logprobs and self._profile_of(request.model).gives_logprobs
+
+    def _fields(self, prompt: Prompt, *, logprobs: bool) -> dict[str, Any]:
         marks = prompt.config.cache_prompt and self._settings.cache_hint is CacheHint.MARKS
         messages = wire_messages(prompt.messages, self._provider, self._settings, cache_marks=marks)
         fields: dict[str, Any] = {"messages": messages}
@@ -65,7 +77,7 @@ class RequestWriter:
         self._add_config(fields, prompt.config)
         if prompt.config.cache_prompt and self._settings.cache_hint is CacheHint.KEY:
             fields["prompt_cache_key"] = _cache_key(fields)
-        if self._settings.asks_logprobs:
+        if logprobs:
             fields["logprobs"] = True
         fields.update(provider_options(prompt, self._provider))
         return fields

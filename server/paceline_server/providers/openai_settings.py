@@ -39,7 +39,7 @@ class OpenAISettings:
         omit: Fields of the request that the vendor refuses, as "seed"; they are left out.
         accepts_top_k: Whether `top_k` may be sent; else it is left out.
         cache_hint: What `cache_prompt` sends.
-        asks_logprobs: Ask for token probabilities, from which confidence is taken.
+        asks_logprobs: Ask for token probabilities, from which confidence is taken, in every call.
         asks_stream_usage: Ask for the usage of streams; False for vendors that refuse the question.
     """
 

@@ -47,6 +47,8 @@ class Profile:
         accepts_prefill: An assistant message at the end of the prompt is continued.
         bills_after_cancel: The provider goes on generating and billing when the connection closes.
         quality: How good its answers are, from 0 to 1, as its operator judges; None where nobody has judged.
+        gives_logprobs: It tells the log probabilities of an answer to those who ask; some targets refuse
+            a prompt that asks.
         quota_identity: Providers with the same identity share one quota and one set of credentials;
             empty means that the provider stands alone.
     """
@@ -59,6 +61,7 @@ class Profile:
     accepts_prefill: bool = False
     bills_after_cancel: bool = False
     quality: float | None = None
+    gives_logprobs: bool = False
     quota_identity: str = ""
 
 

@@ -119,6 +119,10 @@ class HttpSettings(Section):
 
 
 _NO_FACTS = ModelFacts()
+_ASKS_LOGPROBS = (
+    "Ask for token probabilities, from which the confidence is taken, in every call; else races that need "
+    "them ask the targets that give them."
+)
 _KEY_HEADER = "The header of the key, which is a bearer token in `authorization` and bare in others."
 
 
@@ -158,9 +162,7 @@ class OpenAISettings(HttpSettings):
     omit: tuple[RequestField, ...] = Field(
         default=(), description="Settings of the generation that the server refuses, and is not sent."
     )
-    asks_logprobs: Flag = Field(
-        default=False, description="Ask for token probabilities, from which the confidence is taken."
-    )
+    asks_logprobs: Flag = Field(default=False, description=_ASKS_LOGPROBS)
     asks_stream_usage: Flag = Field(
         default=True, description="Ask for the usage of streams; some servers refuse the question."
     )
@@ -204,9 +206,7 @@ class GeminiSettings(HttpSettings):
     sends_call_ids: Flag = Field(
         default=True, description="Send calls and results of tools with their ids, which Vertex AI refuses."
     )
-    asks_logprobs: Flag = Field(
-        default=False, description="Ask for token probabilities, from which the confidence is taken."
-    )
+    asks_logprobs: Flag = Field(default=False, description=_ASKS_LOGPROBS)
 
     @model_validator(mode="after")
     def _has_one_version(self) -> Self:

@@ -43,6 +43,7 @@ class VendorRow(NamedTuple):
     key_variable: str
     bills_after_cancel: str
     accepts_prefill: str
+    gives_logprobs: str
 
     def __str__(self) -> str:
         """The row as a Markdown table has it."""
@@ -50,7 +51,7 @@ class VendorRow(NamedTuple):
         key = f"`{self.key_variable}`" if self.key_variable else "none"
         return (
             f"| `{self.name}` | {self.title} | {self.wire_format} | {base_url} | {key} "
-            f"| {self.bills_after_cancel} | {self.accepts_prefill} |"
+            f"| {self.bills_after_cancel} | {self.accepts_prefill} | {self.gives_logprobs} |"
         )
 
 
@@ -65,6 +66,7 @@ def vendor_rows() -> list[VendorRow]:
             vendor.key_variable,
             vendor.said("bills_after_cancel"),
             vendor.said("accepts_prefill"),
+            vendor.said("gives_logprobs"),
         )
         for _, vendor in sorted(VENDORS.items())
     ]

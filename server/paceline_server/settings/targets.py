@@ -23,6 +23,7 @@ _REASONS_UNSEEN = "It thinks for minutes without sending anything, so its clocks
 _ACCEPTS_PREFILL = "It continues an assistant message at the end of the prompt."
 _BILLS_AFTER_CANCEL = "It goes on generating, and billing, when the connection closes."
 _QUALITY = "How good its answers are, as you judge them, for races that choose by quality."
+_GIVES_LOGPROBS = "It tells token probabilities to races that ask for them."
 
 TokenLimit = Annotated[Count, Field(ge=1)]
 
@@ -95,6 +96,7 @@ class ModelFacts(Section):
     accepts_prefill: Flag | None = Field(default=None, description=_ACCEPTS_PREFILL)
     bills_after_cancel: Flag | None = Field(default=None, description=_BILLS_AFTER_CANCEL)
     quality: Share | None = Field(default=None, description=_QUALITY)
+    gives_logprobs: Flag | None = Field(default=None, description=_GIVES_LOGPROBS)
     context_token_count: TokenLimit | None = Field(
         default=None, description="The most tokens of prompt and answer together."
     )

@@ -18,9 +18,9 @@ from paceline_server.providers.profile import Profile
 from paceline_server.providers.vendors.known import VENDORS
 from paceline_server.providers.vendors.media import SENDABLE, is_sendable
 
-_OPENAI = openai_request.RequestWriter("acme", OpenAISettings())
+_OPENAI = openai_request.RequestWriter("acme", OpenAISettings(), lambda _: Profile())
 _ANTHROPIC = anthropic_request.RequestWriter("acme", AnthropicSettings(), lambda _: Profile())
-_GEMINI = gemini_request.RequestWriter("acme", GeminiSettings())
+_GEMINI = gemini_request.RequestWriter("acme", GeminiSettings(), lambda _: Profile())
 _WRITERS: dict[str, Callable[[ProviderRequest], bytes]] = {
     "openai": lambda request: _OPENAI.body(request, stream=False),
     "anthropic": lambda request: _ANTHROPIC.body(request, stream=False),

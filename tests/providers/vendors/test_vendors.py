@@ -102,6 +102,40 @@ def test_a_prefill_is_accepted_where_that_is_documented(vendor: str, model: str,
     assert VENDORS[vendor].profile_of(model).accepts_prefill is expected
 
 
+LOGPROBS = [
+    ("openai", "gpt-4o-mini", True),
+    ("openai", "gpt-5-mini", False),
+    ("openai", "o3-mini", False),
+    ("openai", "gpt-4o-search-preview", False),
+    ("openai", "gpt-4o-audio-preview", False),
+    ("azure", "gpt-4.1", True),
+    ("azure", "our-deployment", False),
+    ("azure", "o4-mini", False),
+    ("openrouter", "openai/gpt-5", True),
+    ("vertex", "gemini-2.5-flash", True),
+    ("vertex", "gemini-2.5-flash-image", False),
+    ("vertex", "gemini-3.5-flash", False),
+    ("gemini", "gemini-2.5-flash", False),
+    ("deepseek", "deepseek-chat", True),
+    ("deepseek", "deepseek-reasoner", False),
+    ("xai", "grok-4", True),
+    ("cerebras", "llama3.1-8b", True),
+    ("vllm", "whatever", True),
+    ("groq", "llama-3.3-70b-versatile", False),
+    ("mistral", "mistral-large-latest", False),
+    ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", False),
+    ("anthropic", "claude-sonnet-4-5", False),
+]
+
+
+@pytest.mark.parametrize(("vendor", "model", "expected"), LOGPROBS)
+def test_log_probabilities_are_expected_where_that_is_documented(
+    vendor: str, model: str, *, expected: bool
+) -> None:
+    """R5: only targets are asked that are known to answer, for others may refuse the whole prompt."""
+    assert VENDORS[vendor].profile_of(model).gives_logprobs is expected
+
+
 def test_who_bills_on_is_known() -> None:
     """A6: these go on generating when the connection closes; all others stop, or nobody has said."""
     named = {name for name, vendor in VENDORS.items() if vendor.profile.bills_after_cancel}

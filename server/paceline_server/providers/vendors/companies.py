@@ -5,6 +5,8 @@ Where the facts come from:
 - billing after a cancellation: https://openrouter.ai/docs/api-reference/streaming (stream cancellation);
 - prefill: https://platform.claude.com/docs/en/about-claude/models/migration-guide (none from Claude 4.6 on);
 - length and thought of Claude: https://platform.claude.com/docs/en/models (each model's page);
+- log probabilities of OpenAI: https://platform.openai.com/docs/api-reference/chat/create, which models that
+  think refuse; AI Studio gives those of Gemini for some models and at some times, so nothing is stated;
 - images of OpenAI: https://platform.openai.com/docs/guides/images-vision, and documents:
   https://developers.openai.com/docs/guides/pdf-files;
 - images of Anthropic: https://platform.claude.com/docs/en/build-with-claude/vision, documents:
@@ -43,14 +45,16 @@ OPENAI = Vendor(
     base_url="https://api.openai.com/v1",
     key_variable="OPENAI_API_KEY",
     price_list="openai",
-    profile=Profile(media=_OPENAI_MEDIA),
+    profile=Profile(media=_OPENAI_MEDIA, gives_logprobs=True),
     models=(
-        Models(HIDDEN_THOUGHT, reasons_unseen=True),
+        Models(HIDDEN_THOUGHT, reasons_unseen=True, gives_logprobs=False),
+        Models(("*-search-*",), gives_logprobs=False),
         Models(NO_THOUGHT, reasons_unseen=False),
         Models(("gpt-3.5*", "gpt-4", "gpt-4-0*", "o1-mini*", "o1-preview*", "o3-mini*"), media=MediaLimits()),
         Models(
             ("*-audio*", "gpt-audio*"),
             media=MediaLimits(media_types=frozenset({"audio/wav", "audio/mpeg"}), takes_uris=False),
+            gives_logprobs=False,
         ),
     ),
 )

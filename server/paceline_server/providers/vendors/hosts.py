@@ -6,13 +6,16 @@ Where the facts come from:
 - Azure: https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle (one URL for all deployments
   and no version in it), https://learn.microsoft.com/azure/foundry/openai/reference (the header `api-key`);
 - Vertex AI: https://cloud.google.com/vertex-ai/generative-ai/docs/start/api-keys (the key's header),
-  https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference (the path);
+  https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference (the path, and which models
+  give log probabilities);
 - Groq: https://console.groq.com/docs/prefilling, https://console.groq.com/docs/vision,
   https://console.groq.com/docs/openai;
 - OpenRouter: https://openrouter.ai/docs/api-reference/overview, and for caching
-  https://openrouter.ai/docs/features/prompt-caching (marks are passed on, or ignored);
+  https://openrouter.ai/docs/features/prompt-caching (marks are passed on, or ignored); settings that a model
+  does not know are ignored, log probabilities among them;
 - Together: https://docs.together.ai/reference/chat-completions-1;
 - Cerebras: https://inference-docs.cerebras.ai/resources/openai (fields that are refused),
+  https://inference-docs.cerebras.ai/api-reference/chat-completions (log probabilities),
   https://inference-docs.cerebras.ai/support/error;
 - Hugging Face: https://huggingface.co/docs/inference-providers.
 """
@@ -35,7 +38,12 @@ AZURE = Vendor(
     settings={"key_header": "api-key"},
     price_list="azure",
     # Models are called by the names of deployments, which often are those of the models.
-    models=(Models(HIDDEN_THOUGHT, reasons_unseen=True), Models(NO_THOUGHT, reasons_unseen=False)),
+    models=(
+        Models(HIDDEN_THOUGHT, reasons_unseen=True),
+        Models(NO_THOUGHT, reasons_unseen=False),
+        Models(("gpt-4*", "gpt-35*"), gives_logprobs=True),
+        Models(("*-audio*",), gives_logprobs=False),
+    ),
 )
 
 GROQ = Vendor(
@@ -73,6 +81,7 @@ OPENROUTER = Vendor(
         rule(FailureClass.UNSUPPORTED, status=(400,), pattern=r"prefill|must end with a user message"),
     ),
     price_list="openrouter",
+    profile=Profile(gives_logprobs=True),
     models=(
         Models(tuple(f"openai/{name}" for name in HIDDEN_THOUGHT), reasons_unseen=True),
         Models(tuple(f"openai/{name}" for name in NO_THOUGHT), reasons_unseen=False),
@@ -106,7 +115,11 @@ VERTEX = Vendor(
     settings={"api_version": "", "sends_call_ids": False},
     price_list="google",
     profile=GEMINI.profile,
-    models=GEMINI.models,
+    models=(
+        *GEMINI.models,
+        Models(("gemini-2.0-flash*", "gemini-2.5-flash*", "gemini-2.5-pro*"), gives_logprobs=True),
+        Models(("*-image*", "*-tts*", "*-live*", "*preview*", "*-exp*"), gives_logprobs=False),
+    ),
 )
 
 CEREBRAS = Vendor(
@@ -121,6 +134,7 @@ CEREBRAS = Vendor(
         rule(FailureClass.OVERLOADED, code=("queue_exceeded",)),
     ),
     price_list="cerebras",
+    profile=Profile(gives_logprobs=True),
 )
 
 HUGGINGFACE = Vendor(

@@ -6,9 +6,10 @@ Where the facts come from:
 - Mistral: https://docs.mistral.ai/api (every unknown field is refused; `prefix` of assistant messages;
   usage comes unasked), https://docs.mistral.ai/capabilities/vision;
 - DeepSeek: https://api-docs.deepseek.com/guides/thinking_mode (thoughts go back with tool calls),
-  https://api-docs.deepseek.com/guides/chat_prefix_completion (only below another base URL, so not assumed);
+  https://api-docs.deepseek.com/guides/chat_prefix_completion (only below another base URL, so not assumed),
+  https://api-docs.deepseek.com/guides/reasoning_model (models that think refuse to tell log probabilities);
 - xAI: https://docs.x.ai/docs/guides/reasoning (thoughts are not shown; no penalties),
-  https://docs.x.ai/docs/guides/image-understanding;
+  https://docs.x.ai/docs/guides/image-understanding, https://docs.x.ai/docs/api-reference (log probabilities);
 - Perplexity: https://docs.perplexity.ai/docs/agent-api/image-attachments.
 """
 
@@ -64,6 +65,7 @@ DEEPSEEK = Vendor(
         rule(FailureClass.UNSUPPORTED, status=(400,), pattern=r"reasoning_content"),
     ),
     price_list="deepseek",
+    models=(Models(("deepseek-chat*",), gives_logprobs=True),),
 )
 
 XAI = Vendor(
@@ -82,6 +84,7 @@ XAI = Vendor(
     price_list="x-ai",
     profile=Profile(
         media=MediaLimits(media_types=frozenset({"image/png", "image/jpeg"}), max_image_bytes=10 * MEBIBYTE),
+        gives_logprobs=True,
     ),
     models=(
         Models(("grok-4*", "grok-5*"), reasons_unseen=True),

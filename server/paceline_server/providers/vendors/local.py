@@ -23,7 +23,7 @@ VLLM = Vendor(
         "accepts_top_k": True,
         "prefill": "continue_final_message",
     },
-    profile=Profile(accepts_prefill=True),
+    profile=Profile(accepts_prefill=True, gives_logprobs=True),
 )
 
 OLLAMA = Vendor(

@@ -30,6 +30,7 @@ class Models:
     reasons_unseen: bool | None = None
     accepts_prefill: bool | None = None
     bills_after_cancel: bool | None = None
+    gives_logprobs: bool | None = None
 
     def over(self, profile: Profile) -> Profile:
         """`profile` with what is known here."""
@@ -44,6 +45,7 @@ _FACTS = (
     "reasons_unseen",
     "accepts_prefill",
     "bills_after_cancel",
+    "gives_logprobs",
 )
 
 
