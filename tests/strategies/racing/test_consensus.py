@@ -176,6 +176,20 @@ def test_judges_groups_decide() -> None:
     assert JUDGED.agreement(field) == Agreement(groups, 0.5)
 
 
+def test_judge_may_find_no_consensus() -> None:
+    """R6: answers of the same words that the judge holds apart are no consensus."""
+    field = played(field_of(count=2), (1.0, answers(0)), (2.0, answers(1)))
+    judge_says(groups=[(0,), (1,)])(field, 3.0)
+    assert JUDGED.decide(field, 3.0) == Fail(no_consensus=True)
+
+
+def test_nobody_can_join_an_answer_that_stands_alone() -> None:
+    """R6: answers that are no JSON are never of one group, so that one more answer is not waited for."""
+    events = [(1.0, answers(0, "a")), (2.0, answers(1, "a"))]
+    course = race(Consensus(Equivalence.JSON), field_of(count=3), *events)
+    assert (course.at, course.step) == (2.0, Fail(no_consensus=True))
+
+
 @pytest.mark.parametrize("groups", [(), ((),), ((8, 9),)])
 def test_failed_judge_leaves_it_to_the_text(groups: tuple[tuple[int, ...], ...]) -> None:
     """R9: a judge that fails or names nobody degrades to normalised text."""

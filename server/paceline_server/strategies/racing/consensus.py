@@ -93,11 +93,12 @@ class Consensus(AllAtOnce):
         keys = self._keys(field)
         groups = self._groups(field, keys)
         largest = len(groups[0])
-        if largest + coming < least:
+        reach = _reach(keys, coming) if coming else largest
+        if reach < least:
             return Fail(no_consensus=True)
         tied = {index for group in groups if len(group) == largest for index in group}
         best = min((one for one in field.answered if one.index in tied), key=_rank)
-        if largest < least or (coming and _rival_size(keys, best.index) + coming >= largest):
+        if largest < least or (coming and _rival_reach(keys, best.index, coming) >= largest):
             return Wait()
         majority = 2 * largest > len(field.entrants)
         decision = RaceDecision.MAJORITY if majority else RaceDecision.PLURALITY
@@ -113,7 +114,7 @@ class Consensus(AllAtOnce):
     def _may_be_certain(self, field: Field, answer_count: int, coming: int) -> bool:
         """Whether it is worth comparing the answers before all are there; a judge is asked only then."""
         least = self._least_size(field)
-        return self.equivalence is not Equivalence.JUDGE and (answer_count >= least or 1 + coming < least)
+        return self.equivalence is not Equivalence.JUDGE and (answer_count >= least or coming < least)
 
     def _asks_judge(self, field: Field, answer_count: int) -> bool:
         return self.equivalence is Equivalence.JUDGE and field.judgement is None and answer_count > 1
@@ -142,14 +143,21 @@ def _judged(groups: Sequence[Sequence[int]], answered: set[int]) -> list[Group]:
     return in_order([*named, *([index] for index in left)]) if named else []
 
 
-def _rival_size(keys: Mapping[int, Key | None], index: int) -> int:
-    """The size that a group without the answer of `index` could have by now.
+def _reach(keys: Mapping[int, Key | None], coming: int) -> int:
+    """The greatest size that a group can come to; nobody still to come joins one that stands alone."""
+    joinable = {index: key for index, key in keys.items() if key is not None}
+    largest = max(map(len, grouped(joinable)), default=0) + coming
+    return max(largest, 1 if keys else 0)
+
+
+def _rival_reach(keys: Mapping[int, Key | None], index: int, coming: int) -> int:
+    """The greatest size that a group without the answer of `index` can come to.
 
     Numbers that are close to it may still end in another group than it, and count as rivals.
     """
     key = keys[index]
     rivals = {other: one for other, one in keys.items() if other != index and (one is None or one != key)}
-    return max(map(len, grouped(rivals)), default=0)
+    return _reach(rivals, coming)
 
 
 def _rank(entrant: Entrant) -> tuple[Any, ...]:
