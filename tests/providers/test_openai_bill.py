@@ -26,7 +26,7 @@ async def _called(body: bytes, *, stream: bool) -> Outcome:
     # The world is there for the health and the budget; the provider is the adapter on its server.
     world = World({"acme/gpt-test": says("unused")})
     async with connected(answering(body)) as (provider, _):
-        model = Chain([world.model("acme/gpt-test", provider)], world.config)
+        model = Chain([world.model("acme/gpt-test", provider)], world.surroundings)
         return await (world.stream(model) if stream else world.complete(model))
 
 

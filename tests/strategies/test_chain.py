@@ -640,7 +640,7 @@ async def test_a_chain_in_a_chain_forces_nothing_while_its_parent_has_more() -> 
     world.bench("a/x")
     world.bench("b/y")
 
-    outcome = await world.stream(Chain([world.chain("a/x", "b/y"), world.model("c/z")], world.config))
+    outcome = await world.stream(Chain([world.chain("a/x", "b/y"), world.model("c/z")], world.surroundings))
 
     assert outcome.answer == "three"
     assert world.called == ["c/z"]
@@ -655,7 +655,7 @@ async def test_a_chain_in_a_chain_probes_the_soonest_of_all() -> None:
     world.bench("a/x")
     world.bench("c/z")
 
-    outcome = await world.stream(Chain([world.model("c/z"), world.chain("a/x", "b/y")], world.config))
+    outcome = await world.stream(Chain([world.model("c/z"), world.chain("a/x", "b/y")], world.surroundings))
 
     assert outcome.answer == "two"
     assert world.called == ["b/y"]
@@ -667,7 +667,7 @@ async def test_a_chain_in_a_chain_lets_the_ramp_decline_while_its_parent_has_mor
     world = World({"a/x": says("one"), "b/y": says("two")}, health=HealthConfig(jitter=0, ramp_shares=(0.0,)))
     await ramp_up(world, "a/x")
 
-    outcome = await world.stream(Chain([world.chain("a/x"), world.model("b/y")], world.config))
+    outcome = await world.stream(Chain([world.chain("a/x"), world.model("b/y")], world.surroundings))
 
     assert outcome.answer == "two"
 

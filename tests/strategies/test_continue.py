@@ -253,7 +253,7 @@ async def test_the_simulated_provider_goes_on_with_itself() -> None:
         )
         provider = SimulatedProvider("a", {"x": model}, seed=1)
 
-        outcome = await continued(world, Chain([world.model("a/x", provider)], world.config))
+        outcome = await continued(world, Chain([world.model("a/x", provider)], world.surroundings))
 
         assert outcome.answer == whole
         assert outcome.client.discarded_count == 0
@@ -348,7 +348,7 @@ async def test_chains_in_chains_join_once() -> None:
     world = world_of(scripts, "c/z", "d/w")
     inner = world.chain("b/y", "c/z", "d/w")
 
-    outcome = await continued(world, Chain([world.model("a/x"), inner], world.config))
+    outcome = await continued(world, Chain([world.model("a/x"), inner], world.surroundings))
 
     assert outcome.tried == ["a/x failed", "c/z failed", "d/w succeeded"]
     assert outcome.answer == "one two three"

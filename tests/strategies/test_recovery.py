@@ -243,7 +243,7 @@ async def test_chains_in_chains_hold_and_retract_once() -> None:
         world = World({"a/x": long, "b/y": breaks(*[TOKEN] * 3), "c/z": WHOLE})
 
         outcome = await world.stream(
-            Chain([world.chain("a/x", "b/y"), world.model("c/z")], world.config), recovery=recovery
+            Chain([world.chain("a/x", "b/y"), world.model("c/z")], world.surroundings), recovery=recovery
         )
 
         assert outcome.answer == "the whole answer"

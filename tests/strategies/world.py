@@ -219,7 +219,7 @@ class World:
 
     def chain(self, *names: str) -> Chain:
         """A chain of targets; without names all of them in their order."""
-        return Chain([self.model(name) for name in names or self.names], self.config)
+        return Chain([self.model(name) for name in names or self.names], self.surroundings)
 
     def call(self, options: ChainOptions = DEFAULTS, *, within: float = 300.0) -> Call:
         """A call that starts now."""

@@ -62,7 +62,7 @@ class Gate:
             whole.offered = True
             self._budget.call_offered()
             self._hedges.call_offered()
-        if record.started_count < record.free_start_count:
+        if record.starts_freely:
             return True
         if whole.additional_count >= self._additional_attempts or not self._budget.spend():
             return False
@@ -73,7 +73,7 @@ class Gate:
         """Nothing was sent after all: no start, and no budget used (A8)."""
         record = call.record
         record.take_back(self._target)
-        if record.started_count >= record.free_start_count:
+        if not record.starts_freely:
             (record.whole or record).additional_count -= 1
             self._budget.give_back()
 

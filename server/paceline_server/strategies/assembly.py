@@ -130,7 +130,7 @@ class Assembly:
             judge = None if node.judge is None else self._model(node.judge)
             return self._race([self._model(one) for one in node.candidates], self.races[node.name], judge)
         # A target, too, stands in a chain: that is what retries and recovers.
-        return Chain([self._element(element) for element in elements_of(node)], self._surroundings.config)
+        return Chain([self._element(element) for element in elements_of(node)], self._surroundings)
 
     def _element(self, element: Element) -> Model:
         return self._model(element) if isinstance(element, RaceNode) else self._target(element)

@@ -40,8 +40,7 @@ def clocks(call: Call, turn: Turn, profile: Profile, config: AttemptConfig, now:
     gap = options.gap_timeout
     if gap is None:
         gap = config.reasoning_gap_timeout if slow else config.gap_timeout
-    beside = turn.beside if turn.untried == 0 else None
-    if turn.untried == 0 and beside is None:
+    if turn.untried == 0 and turn.beside is None:
         return Clocks(NEVER, NEVER, gap)
     share = max(config.shortest_share, (call.deadline - now) / (turn.untried + 1))
-    return Clocks(now + min(first, share), now + min(whole, share), gap, beside)
+    return Clocks(now + min(first, share), now + min(whole, share), gap, turn.beside)

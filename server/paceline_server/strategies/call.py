@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from paceline_server.completion.attempt import CallEvent
@@ -32,6 +32,9 @@ class AttemptConfig:
     Attributes:
         reasoning_first_content_timeout: Instead of `first_content_timeout` where the model reasons unseen;
             likewise the other two.
+        overtake_after: How long a stream may be without content before the next target starts beside it (C7).
+        unary_overtake_after: ... and how long a unary call without its answer.
+        overtake_quantile: Instead, where observations permit, this quantile of what the target usually takes.
         longest_retry_wait: A longer Retry-After is not worth waiting for on the same target.
         retry_backoff: The wait before a first retry without Retry-After; it doubles, with jitter.
         additional_attempts: What one call may start beyond its first attempt.
@@ -45,6 +48,10 @@ class AttemptConfig:
     attempt_timeout: float = 120.0
     reasoning_attempt_timeout: float = 600.0
     transient_retry_count: int = 1
+    overtake_after: float = 10.0
+    reasoning_overtake_after: float = 60.0
+    unary_overtake_after: float = 30.0
+    overtake_quantile: float | None = None
     longest_retry_wait: float = 5.0
     retry_backoff: float = 0.1
     additional_attempts: int = 8
@@ -59,6 +66,7 @@ class ChainOptions:
     Attributes:
         hold_token_count: With HOLD: how many tokens are buffered before any is delivered.
         first_content_timeout: Seconds; likewise the other timeouts.
+        overtake_after: Seconds; 0 for never.
     """
 
     recovery: Recovery = Recovery.RESTART
@@ -68,6 +76,14 @@ class ChainOptions:
     first_content_timeout: float | None = None
     gap_timeout: float | None = None
     attempt_timeout: float | None = None
+    overtake_after: float | None = None
+
+
+def beside_others(options: ChainOptions) -> ChainOptions:
+    """The options of models that run side by side: what is held back is held once, for the chosen one."""
+    if options.recovery is not Recovery.HOLD:
+        return options
+    return replace(options, recovery=Recovery.RESTART)
 
 
 _NO_OPTIONS = ChainOptions()

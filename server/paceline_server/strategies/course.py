@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from paceline_server.completion.answer import Completion
+from paceline_server.completion.errors import CallFailed
 from paceline_server.strategies.call import Admission, Call, Turn
 from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.delivery import Delivery
+from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Model, Setback, Unanswered
+from paceline_server.strategies.overtaking import Overtaking, Pace
 
-Ask = Callable[[int, Turn], Awaitable[Completion]]
+Ask = Callable[[int, Turn, Lane | None], Awaitable[Completion]]
+"""Lets the model at a position try; in a lane of its own if others may run beside it."""
 
 
 @dataclass(slots=True)
@@ -23,20 +27,24 @@ class Course:
         ask: Lets the model at a position try.
         path_of: The place in the model tree of the model at a position.
         left: Positions whose turn has not come.
+        pace: When a model is so slow that the next starts beside it; None for never.
         held: Positions at which nothing was tried, with what held them.
+        told: What a caller is told of the models that say so themselves, as long as all do.
         rejected_count: How many positions have only targets that the prompt does not fit.
         final: Nobody else may be tried.
     """
 
-    models: Sequence[Model]
+    models: tuple[Model, ...]
     call: Call
     turn: Turn
     delivery: Delivery
     ask: Ask
     path_of: Callable[[int], str]
-    left: list[int] = field(default_factory=list)
+    left: list[int]
+    pace: Pace | None = None
     setbacks: list[Setback] = field(default_factory=list)
     held: list[tuple[int, Unanswered]] = field(default_factory=list)
+    told: list[CallFailed | None] = field(default_factory=list)
     rejected_count: int = 0
     final: bool = False
 
@@ -46,13 +54,9 @@ class Course:
         Raises:
             Unanswered: None has.
         """
-        self.left = list(range(len(self.models)))
-        ramp = Admission.WHOLE_RAMP if self.turn.admission is Admission.WHOLE_RAMP else Admission.SHARE
         while self.left:
-            position = self._next()
-            self.left.remove(position)
-            mine = self._turn(position, self._untried(), ramp, first_pass=True)
-            completion = await self._try(position, mine)
+            position, mine = self._take_next()
+            completion = await self._overtakable(position, mine)
             if completion is not None:
                 return completion
             if self.final:
@@ -63,20 +67,33 @@ class Course:
                 return completion
         raise self._unanswered()
 
-    def _next(self) -> int:
-        """The first that can go on with what was delivered (C5); else the next in order."""
-        if self.delivery.text:
-            return next(self._continuing(), self.left[0])
-        return self.left[0]
+    def next_up(self) -> tuple[int, Turn] | None:
+        """Take the next model whose turn it is, if there is one that may start."""
+        if self.final or not self._anyone_ready():
+            return None
+        while not self.models[self.left[0]].ready(self.call):
+            # Its turn comes later, when nobody else is left: what is held is told then.
+            self.left.append(self.left.pop(0))
+        return self._take_next()
 
-    async def _try(self, position: int, mine: Turn) -> Completion | None:
-        """Let one model try, and retry where that is worth it."""
+    def put_back(self, position: int) -> None:
+        """A model was cancelled and has not failed: its turn may come again."""
+        self.left.insert(0, position)
+
+    def others_could_answer(self) -> bool:
+        """Whether a model that is left, or one beside this course, could answer."""
+        if self.turn.untried or self._anyone_ready():
+            return True
+        return self.turn.beside is not None and self.turn.beside()
+
+    async def attempt(self, position: int, mine: Turn, lane: Lane | None) -> Completion | None:
+        """Let one model try, and retry where that is worth it; None if it has no answer."""
         refused = False
         while True:
             text = "" if refused else self.delivery.text
             try:
                 going_on = mine if mine.continues == text else replace(mine, continues=text)
-                return await self.ask(position, going_on)
+                return await self.ask(position, going_on, lane)
             except Unanswered as unanswered:
                 self._note(position, mine, unanswered)
                 refused = refused or unanswered.refused
@@ -88,9 +105,34 @@ class Course:
             await asyncio.sleep(wait)
             mine = replace(mine, admission=Admission.RETRY)
 
+    async def _overtakable(self, position: int, mine: Turn) -> Completion | None:
+        """Let one model try, and others beside it if it is slow (C7)."""
+        pace = self.pace
+        if pace is None or self.delivery.stands or not self._anyone_ready():
+            return await self.attempt(position, mine, None)
+        if pace.delay(self.models[position]) == NEVER:
+            return await self.attempt(position, mine, None)
+        return await Overtaking(self, pace).answer(position, mine)
+
+    def _anyone_ready(self) -> bool:
+        return any(self.models[position].ready(self.call) for position in self.left)
+
+    def _take_next(self) -> tuple[int, Turn]:
+        position = self._next()
+        self.left.remove(position)
+        ramp = Admission.WHOLE_RAMP if self.turn.admission is Admission.WHOLE_RAMP else Admission.SHARE
+        return position, self._turn(position, self._untried(), ramp, first_pass=True)
+
+    def _next(self) -> int:
+        """The first that can go on with what was delivered (C5); else the next in order."""
+        if self.delivery.text:
+            return next(self._continuing(), self.left[0])
+        return self.left[0]
+
     def _note(self, position: int, mine: Turn, unanswered: Unanswered) -> None:
         self.setbacks += unanswered.setbacks
-        self.final = unanswered.final or self.delivery.final
+        self.told.append(unanswered.told)
+        self.final = self.final or unanswered.final or self.delivery.final
         if unanswered.nothing_sent and mine.admission is not Admission.RETRY:
             if unanswered.held:
                 # The frames that it came through hold this course.
@@ -112,7 +154,7 @@ class Course:
         for turned_to, position in enumerate(ramping, start=1):
             untried = self.turn.untried + len(ramping) - turned_to
             mine = self._turn(position, untried, Admission.WHOLE_RAMP)
-            completion = await self._try(position, mine)
+            completion = await self.attempt(position, mine, None)
             if completion is not None or self.final:
                 return completion
         if ramping or not held or len(held) + self.rejected_count < len(self.models):
@@ -122,7 +164,7 @@ class Course:
         if returns[soonest] == NEVER:
             return None
         mine = self._turn(soonest, self.turn.untried, Admission.LAST_RESORT)
-        return await self._try(soonest, mine)
+        return await self.attempt(soonest, mine, None)
 
     def _turn(self, position: int, untried: int, admission: Admission, *, first_pass: bool = False) -> Turn:
         path = self.path_of(position)
@@ -141,7 +183,8 @@ class Course:
         return (position for position in self.left if self.models[position].can_continue(self.call))
 
     def _unanswered(self) -> Unanswered:
-        return Unanswered(self.setbacks, final=self.final, broken=self.delivery.broken)
+        told = self.told[0] if self.told and all(self.told) else None
+        return Unanswered(self.setbacks, final=self.final, broken=self.delivery.broken, told=told)
 
 
 def _ramping(unanswered: Unanswered) -> bool:

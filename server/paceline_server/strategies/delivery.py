@@ -38,7 +38,9 @@ class Delivery:
     """
 
     __slots__ = (
+        "_announcement",
         "_detour",
+        "_detour_behind",
         "_earlier",
         "_held_back",
         "_hold_token_count",
@@ -63,7 +65,9 @@ class Delivery:
         self._earlier: list[Usage] = []
         self._seen_character_count = 0
         self._source_index = 0
+        self._announcement: Callable[[], Awaitable[None]] | None = None
         self._detour: Callable[[Delta], Awaitable[None]] | None = None
+        self._detour_behind: Callable[[Delta], Awaitable[None]] | None = None
         if recovery is Recovery.HOLD and hold_token_count > 0:
             self._detour = self._hold
         elif recovery is Recovery.CONTINUE:
@@ -92,19 +96,16 @@ class Delivery:
             self._earlier.append(attempt.usage or NOTHING_USED)
 
     def announce(self, tell: Callable[[], Awaitable[None]]) -> None:
-        """Tell something before the next content is delivered."""
-        before = self._detour
+        """Tell this, and no earlier announcement, before the next content is delivered."""
+        if self._announcement is None:
+            self._detour_behind = self._detour
+        self._announcement = tell
+        self._detour = self._announced
 
-        async def told(delta: Delta) -> None:
-            self._detour = before
-            await tell()
-            if before is not None:
-                await before(delta)
-            else:
-                self.delivered = True
-                await self._sink(delta)
-
-        self._detour = told
+    async def settled(self) -> None:
+        """The answer is whole: what was held back may be delivered."""
+        if self._held_back:
+            await self._release()
 
     @property
     def stands(self) -> bool:
@@ -169,8 +170,7 @@ class Delivery:
 
     async def _settle(self, attempt: Attempt) -> None:
         if attempt.outcome is AttemptOutcome.SUCCEEDED:
-            if self._held_back:
-                await self._release()
+            await self.settled()
         elif attempt.outcome not in NEVER_SENT:
             self.broke_off(attempt)
 
@@ -181,6 +181,17 @@ class Delivery:
         if self._joined is not None:
             self._joined.clear()
         self._seen_character_count = 0
+
+    async def _announced(self, delta: Delta) -> None:
+        tell, self._announcement = self._announcement, None
+        self._detour = self._detour_behind
+        if tell is not None:
+            await tell()
+        if self._detour is not None:
+            await self._detour(delta)
+            return
+        self.delivered = True
+        await self._sink(delta)
 
     def _join(self, delta: Delta) -> Awaitable[None]:
         assert self._joined is not None  # noqa: S101 - only CONTINUE comes this way

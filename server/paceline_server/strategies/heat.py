@@ -30,6 +30,7 @@ class Heat:
         """Start with none."""
         self._lanes: list[Lane] = []
         self._cancelled: set[Lane] = set()
+        self._patience: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         """Open for lanes."""
@@ -82,8 +83,14 @@ class Heat:
             self._cancelled.add(lane)
             lane.record.outrun = outrun
             lane.task.cancel()
+            if self._patience is None:
+                loop = asyncio.get_running_loop()
+                self._patience = loop.call_later(DRAIN_SECONDS, self._leave_strays)
 
     def _leave_strays(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         for lane in self._cancelled:
             if lane.running and lane.task is not None:
                 _leave(lane)

@@ -41,6 +41,7 @@ class Lane:
     Attributes:
         record: Its branch of the call's record.
         held: What it has written and nobody has been given.
+        attempt_index: Of its latest attempt; None as long as it has made none.
         completion: Its whole answer, once it has one.
         unanswered: Why it has none.
         error: What ended it, if that was no word of the engines': the sink's failure, once it is let through.
@@ -51,6 +52,7 @@ class Lane:
         "_listener",
         "_muted",
         "_outlet",
+        "attempt_index",
         "completion",
         "ended_at",
         "error",
@@ -74,6 +76,7 @@ class Lane:
         self.completion: Completion | None = None
         self.unanswered: Unanswered | None = None
         self.error: BaseException | None = None
+        self.attempt_index: int | None = None
         self.task: asyncio.Task[None] | None = None
         self._listener = listener
         self._outlet: Sink | None = None

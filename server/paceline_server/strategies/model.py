@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from paceline_server.completion.answer import Completion, Target
-from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.errors import AttemptFailure, CallFailed
 from paceline_server.completion.immutable import immutable
 from paceline_server.health.registry import Held
 from paceline_server.strategies.call import Call, Sink, Turn
@@ -37,6 +37,7 @@ class Unanswered(Exception):
         retry_wait: float | None = None,
         broken: Broken | None = None,
         refused: bool = False,
+        told: CallFailed | None = None,
     ) -> None:
         """Make one.
 
@@ -46,6 +47,7 @@ class Unanswered(Exception):
             retry_wait: Trying the same model again after so many seconds is worth it; None: it is not.
             broken: Set if content had been delivered that nothing could replace.
             refused: The target does not go on with the answer; from the start it may give one.
+            told: What the caller is told, where the setbacks are not what it comes to.
         """
         super().__init__("; ".join(str(setback) for setback in setbacks))
         self.setbacks = tuple(setbacks)
@@ -53,6 +55,7 @@ class Unanswered(Exception):
         self.retry_wait = retry_wait
         self.broken = broken
         self.refused = refused
+        self.told = told
 
     @property
     def held(self) -> tuple[Held, ...]:
@@ -73,6 +76,11 @@ class Model(Protocol):
     @property
     def targets(self) -> tuple[Target, ...]:
         """All targets that it may call."""
+        ...
+
+    @property
+    def reasons_unseen(self) -> bool:
+        """Whether what answers first may think for minutes without sending anything."""
         ...
 
     def ready(self, call: Call) -> bool:

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from paceline_server.completion.answer import Completion, Target
-from paceline_server.completion.immutable import immutable
-from paceline_server.completion.prompt import GenerationConfig
 from paceline_server.completion.race import RaceEvent
 from paceline_server.strategies.call import Call, Sink, Turn
-from paceline_server.strategies.model import Model
+from paceline_server.strategies.delivery import Delivery, delivery_of
+from paceline_server.strategies.model import Model, Unanswered
+from paceline_server.strategies.race_run import RaceRun
+from paceline_server.strategies.racing.aftermath import Aftermath
+from paceline_server.strategies.racing.candidate import Candidate
 from paceline_server.strategies.racing.limits import NO_LIMITS, RaceLimits
+from paceline_server.strategies.racing.plan import RacePlan, Tell
 from paceline_server.strategies.racing.rule import Rule
 from paceline_server.strategies.surroundings import Surroundings
 
-Tell = Callable[[RaceEvent], Awaitable[None]]
-"""Takes the events of a race, in order with those that its sink takes."""
-
-
-@immutable(frozen=True, slots=True)
-class Candidate:
-    """One entrant of a race.
-
-    Attributes:
-        spec: The model as it was asked for.
-        config: Laid over the prompt's own settings; None leaves those as they are.
-        priority: Higher ones start first where not all start at once, and win ties.
-    """
-
-    model: Model
-    spec: str
-    config: GenerationConfig | None = None
-    priority: int = 0
+__all__ = ["Candidate", "Race", "Tell"]
 
 
 class Race:
-    """A set of models, of at least one, and the rule by which one of them answers.
-
-    Attributes:
-        judge: The model that `rule` may ask for; None if it asks for none.
-    """
+    """A set of models, of at least one, and the rule by which one of them answers."""
 
     def __init__(
         self,
@@ -50,27 +32,33 @@ class Race:
         limits: RaceLimits = NO_LIMITS,
         judge: Model | None = None,
     ) -> None:
-        """Make a race of `candidates`."""
+        """Make a race of `candidates`; `judge` is the model that `rule` may ask for."""
         self.candidates = tuple(candidates)
-        self.rule = rule
-        self.limits = limits
-        self.judge = judge
-        self._surroundings = surroundings
+        self._plan = RacePlan(self.candidates, rule, surroundings, limits, judge)
         self.targets: tuple[Target, ...] = tuple(
             dict.fromkeys(target for one in self.candidates for target in one.model.targets)
         )
+
+    def __repr__(self) -> str:
+        """The models by their indices."""
+        return f"Race{tuple(candidate.model for candidate in self.candidates)!r}"
+
+    @property
+    def reasons_unseen(self) -> bool:
+        """Whether all candidates may think for minutes without sending anything."""
+        return all(candidate.model.reasons_unseen for candidate in self.candidates)
 
     def ready(self, call: Call) -> bool:
         """Whether `call` may turn to one of the candidates now."""
         return any(candidate.model.ready(call) for candidate in self.candidates)
 
     def can_continue(self, call: Call) -> bool:
-        """Whether one of the candidates can go on with an answer that broke off."""
-        return any(candidate.model.can_continue(call) for candidate in self.candidates)
+        """A race never goes on with another's answer: its candidates would each go on in their own way."""
+        return False
 
     async def complete(self, call: Call, turn: Turn) -> Completion:
         """Give the whole answer of the winner."""
-        raise NotImplementedError
+        return await self._answer(call, turn, None, _untold)
 
     async def stream(self, call: Call, sink: Sink, turn: Turn) -> Completion:
         """Stream the answer of the winner."""
@@ -78,7 +66,37 @@ class Race:
 
     async def stream_told(self, call: Call, sink: Sink, tell: Tell, turn: Turn) -> Completion:
         """Stream the answer of the winner into `sink`, and tell how the race goes."""
-        raise NotImplementedError
+        config = self._plan.surroundings.config
+        delivery = sink if isinstance(sink, Delivery) else delivery_of(call, sink, config)
+        completion = await self._answer(call, turn, delivery, tell)
+        return completion if delivery is sink else delivery.whole(completion)
+
+    async def _answer(self, call: Call, turn: Turn, delivery: Delivery | None, tell: Tell) -> Completion:
+        run = RaceRun(self._plan, call, turn, delivery, tell)
+        if call.record.parent is None:
+            call.record.race = run.report
+        try:
+            async with run.heat:
+                return await _course(run)
+        finally:
+            run.close()
+
+
+async def _course(run: RaceRun) -> Completion:
+    """Run a race to its end."""
+    aftermath = Aftermath(run)
+    try:
+        completion = await aftermath.answer(await run.decided())
+    except Unanswered:
+        await run.drained()
+        await run.ended()
+        raise
+    if run.delivery is not None:
+        await run.delivery.settled()
+    await run.drained()
+    run.won(aftermath.won)
+    await run.ended()
+    return completion
 
 
 async def _untold(_event: RaceEvent) -> None:

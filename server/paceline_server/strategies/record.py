@@ -45,7 +45,7 @@ class CallRecord:
     Attributes:
         offered: Whether the call has been told to the fleet's budget.
         free_start_count: How many first starts draw on no budget of additional attempts: one, or none.
-        started_count: Attempts that were sent to a provider.
+        started_count: Attempts that were sent to a provider, those of its branches included.
         additional_count: How many of all starts of the call drew on the budget.
         tries: How often each target was called.
         counted: Targets that this call has been counted against (one call adds at most one).
@@ -82,22 +82,29 @@ class CallRecord:
         """Whether this branch was outrun, or one that it belongs to."""
         return self.outrun or (self.parent is not None and self.parent.is_outrun)
 
-    def branch(self, *, free_start: bool) -> CallRecord:
+    def branch(self, *, free_start: bool, same_tries: bool = False) -> CallRecord:
         """The record of a model that runs beside others of the call.
 
         It counts its own attempts and tries; who failed, and what it comes to, is the whole call's.
 
         Args:
             free_start: Its first start is one that the caller asked for, and no additional attempt (rule A7).
+            same_tries: It shares the count of tries, as models of one chain do.
         """
         return CallRecord(
             free_start_count=int(free_start),
+            tries=self.tries if same_tries else {},
             counted=self.counted,
             barred=self.barred,
             untold=self.untold,
             whole=self.whole or self,
             parent=self,
         )
+
+    @property
+    def starts_freely(self) -> bool:
+        """Whether the next start draws on no budget."""
+        return self.started_count < self.free_start_count
 
     def next_index(self) -> int:
         """An index for an attempt, unique in the call and ascending."""
@@ -107,13 +114,13 @@ class CallRecord:
 
     def next_try(self, target: Target) -> int:
         """Count one more call to `target`; 1 for the first."""
-        self.started_count += 1
+        self._count_starts(1)
         self.tries[target] = self.tries.get(target, 0) + 1
         return self.tries[target]
 
     def take_back(self, target: Target) -> None:
         """Uncount a call to `target`: nothing was sent after all."""
-        self.started_count -= 1
+        self._count_starts(-1)
         self.tries[target] -= 1
 
     def begin(self, index: int, attempt: Unfinished) -> None:
@@ -148,3 +155,9 @@ class CallRecord:
         if len(self.attempts) == 1:
             return self.attempts[0].usage or NOTHING_USED
         return total_usage(attempt.usage or NOTHING_USED for attempt in self.attempts)
+
+    def _count_starts(self, change: int) -> None:
+        record: CallRecord | None = self
+        while record is not None:
+            record.started_count += change
+            record = record.parent

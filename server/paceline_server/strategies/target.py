@@ -58,6 +58,11 @@ class TargetModel:
         """The target, as a spec writes it."""
         return f"TargetModel({self.target})"
 
+    @property
+    def reasons_unseen(self) -> bool:
+        """Whether the model may think for minutes without sending anything."""
+        return self._profile.reasons_unseen
+
     def ready(self, call: Call) -> bool:
         """Whether `call` may turn to the target now."""
         return self._gate.ready(call)

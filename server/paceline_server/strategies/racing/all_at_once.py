@@ -36,6 +36,11 @@ class AllAtOnce:
         """None is asked."""
         return ""
 
+    @property
+    def judge_rubric(self) -> str:
+        """None is asked."""
+        return ""
+
     def first_starts(self, field: Field) -> Sequence[int]:
         """Everyone, in the order of priority."""
         return [entrant.index for entrant in by_priority(field.entrants)]

@@ -53,6 +53,11 @@ class Best(AllAtOnce):
         return self.judge if self.scorer is Scorer.JUDGE else ""
 
     @property
+    def judge_rubric(self) -> str:
+        """What the caller finds good."""
+        return self.rubric
+
+    @property
     def asks_logprobs(self) -> bool:
         """Always: where another scorer fails they decide, and they can only be asked for beforehand."""
         return True

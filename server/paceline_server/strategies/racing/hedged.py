@@ -50,6 +50,11 @@ class Hedged:
         return ""
 
     @property
+    def judge_rubric(self) -> str:
+        """None is asked."""
+        return ""
+
+    @property
     def asks_logprobs(self) -> bool:
         """How sure an answer is decides nothing here."""
         return False

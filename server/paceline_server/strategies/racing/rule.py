@@ -207,6 +207,11 @@ class Rule(Protocol):
         ...
 
     @property
+    def judge_rubric(self) -> str:
+        """What makes an answer good, for the judge; empty for what goes without saying."""
+        ...
+
+    @property
     def asks_logprobs(self) -> bool:
         """Whether candidates are asked for the log probabilities of their answers."""
         ...

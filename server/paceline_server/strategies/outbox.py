@@ -1,0 +1,76 @@
+"""What waits to be told of models that run side by side, in its order.
+
+Lanes put in, without waiting; one task takes out and writes, so that nobody else's cancellation can cut a
+write in two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from paceline_server.completion.attempt import AttemptEnded, AttemptStarted, CallEvent
+from paceline_server.completion.race import RaceEvent
+
+MOST_UNTOLD = 256
+"""Events that may wait before the lanes do: a slow reader slows them down."""
+
+
+class Aside(NamedTuple):
+    """What is told of an attempt that does not write what is being delivered, or not alone."""
+
+    event: AttemptStarted | AttemptEnded
+
+
+class TurnTo(NamedTuple):
+    """What is delivered from here on is written by this attempt, from its first part on."""
+
+    attempt_index: int
+
+
+Entry = CallEvent | RaceEvent | Aside | TurnTo
+
+
+class Outbox:
+    """A queue whose taker may also be woken for nothing."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._events: deque[Entry] = deque()
+        self._news = asyncio.Event()
+        self._space = asyncio.Event()
+
+    @property
+    def filled(self) -> bool:
+        """Whether anything waits to be told."""
+        return bool(self._events)
+
+    def put(self, event: Entry) -> None:
+        """Have an event told."""
+        self._events.append(event)
+        self._news.set()
+
+    def take(self) -> Entry | None:
+        """The next event; None if there is none."""
+        if not self._events:
+            return None
+        event = self._events.popleft()
+        if len(self._events) < MOST_UNTOLD:
+            self._space.set()
+        return event
+
+    def wake(self) -> None:
+        """Let the taker look around: something has happened that is no event."""
+        self._news.set()
+
+    async def news(self) -> None:
+        """Wait until there is something new since the last time."""
+        await self._news.wait()
+        self._news.clear()
+
+    async def room(self) -> None:
+        """Wait while too much waits to be told."""
+        while len(self._events) >= MOST_UNTOLD:
+            self._space.clear()
+            await self._space.wait()

@@ -1,0 +1,191 @@
+"""One call through a race: models are started, ended and listened to as the contest says.
+
+What is told goes out here, by one task and in its order, until the winner alone is left: from then on his
+answer goes out as he writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import replace
+from functools import partial
+
+from paceline_server.completion.answer import Target
+from paceline_server.completion.attempt import AttemptStarted, CallEvent, OutputDiscarded
+from paceline_server.completion.deltas import Delta
+from paceline_server.completion.prompt import Prompt, overlaid
+from paceline_server.completion.race import CandidateEnded
+from paceline_server.strategies.call import Call, ChainOptions, Sink, Turn, beside_others
+from paceline_server.strategies.delivery import Delivery
+from paceline_server.strategies.heat import Heat
+from paceline_server.strategies.lane import Lane
+from paceline_server.strategies.model import Model
+from paceline_server.strategies.outbox import Outbox
+from paceline_server.strategies.racing.contest import Contest
+from paceline_server.strategies.racing.judging import JUDGE_INDEX, Judging
+from paceline_server.strategies.racing.plan import RacePlan, Tell
+from paceline_server.strategies.racing.report import RaceReport
+from paceline_server.strategies.racing.rule import Judge
+from paceline_server.strategies.record import CallRecord
+from paceline_server.strategies.teller import Teller
+
+
+class RaceRun:
+    """One call through one race.
+
+    Attributes:
+        contest: The state of the race.
+        delivery: Where the winner's answer goes; None in a unary call.
+    """
+
+    def __init__(self, plan: RacePlan, call: Call, turn: Turn, delivery: Delivery | None, tell: Tell) -> None:
+        """Set the race up; nobody runs before `decided`."""
+        self.plan = plan
+        self.call = call
+        self.turn = turn
+        self.delivery = delivery
+        self.outbox = Outbox()
+        field = plan.field(streaming=delivery is not None)
+        self.contest = Contest(plan, field, call, self.outbox)
+        self.report = RaceReport(self.contest, call)
+        self.heat = Heat()
+        self.tell = tell
+        self._teller: Teller | None = None
+        if delivery is not None:
+            self._teller = Teller(self.outbox, self.heat, delivery, tell, call.record.untold)
+        self._options = _options(call, plan.limits.first_content_timeout)
+        self._starts_freely = call.record.starts_freely
+
+    async def decided(self) -> Lane | None:
+        """Run the race until the winner has ended; None if there is none."""
+        self.contest.begin(self)
+        while not await self._told():
+            await self.outbox.news()
+        return self.contest.winner
+
+    async def drained(self) -> None:
+        """Wait for those that were cancelled, and tell their ends."""
+        await self.heat.drained()
+        if self._teller is not None:
+            await self._teller.flush()
+
+    async def ended(self) -> None:
+        """Tell the end of every candidate that has not been told."""
+        for index in range(len(self.plan.candidates)):
+            report = self.report.told(index)
+            if report is not None:
+                await self.tell(CandidateEnded(report))
+
+    def won(self, index: int | None) -> None:
+        """The race is over, and the caller has the answer of this candidate: keep the scores (rule R3)."""
+        self.report.won = index
+        targets = {number: _target(lane, self.plan) for number, lane in self.contest.lanes.items()}
+        winner = None if index is None else targets.pop(index)
+        self.plan.surroundings.performance.raced(winner, targets.values())
+
+    def close(self) -> None:
+        """Keep what there is to tell, and let go of everything else: it would hold on to itself."""
+        self.report.close()
+        self.contest.close()
+
+    def call_of(self, index: int, record: CallRecord) -> Call:
+        """The call as a candidate gets it: with its own settings and its own branch of the record."""
+        prompt = self._prompt(self.call.prompt, index)
+        return replace(self.call, prompt=prompt, record=record, options=self._options)
+
+    def turn_of(self, index: int) -> Turn:
+        """Where a candidate stands: it passes over what is held, since others run beside it."""
+        return Turn(
+            self.turn.path_of(f"race[{index}]"),
+            self.turn.untried,
+            first_pass=True,
+            admission=self.turn.admission,
+            beside=partial(self._others_could_answer, index),
+        )
+
+    # What the contest has done.
+
+    def start(self, index: int, *, beside: bool) -> Lane:
+        """Run a candidate's model in a lane."""
+        record = self.call.record.branch(free_start=self._starts_freely and not beside)
+        lane = Lane(index, record, self.contest)
+        self._run(lane, self.plan.candidates[index].model, self.call_of(index, record), self.turn_of(index))
+        return lane
+
+    def take_hedge(self) -> bool:
+        """Take a token for a start beside others."""
+        return self.plan.surroundings.hedges.spend()
+
+    def ask_judge(self, step: Judge) -> None:
+        """Ask the judge, who answers by `Contest.judged`."""
+        plan, record = self.plan, self.call.record.branch(free_start=False)
+        assert plan.judge is not None  # noqa: S101 - a rule that asks a judge is assembled with one
+        judging = Judging(self.contest, step, self.call.prompt, plan.surroundings.rng)
+        self.report.judge = record
+        call = replace(self.call, prompt=judging.prompt, record=record, options=self._options)
+        lane = Lane(JUDGE_INDEX, record, judging)
+        self._run(lane, plan.judge, call, Turn(self.turn.path_of("judge"), first_pass=True))
+
+    def cancel(self, lane: Lane) -> None:
+        """End one lane."""
+        self.heat.cancel(lane)
+
+    def cancel_others(self, winner: Lane | None) -> None:
+        """End all but this one, the judge's included."""
+        self.heat.cancel_all(but=winner)
+
+    def _run(self, lane: Lane, model: Model, call: Call, turn: Turn) -> None:
+        if self.delivery is None:
+            self.heat.start(lane, partial(model.complete, call, turn))
+        else:
+            self.heat.start(lane, partial(model.stream, call, lane, turn))
+
+    def _others_could_answer(self, index: int) -> bool:
+        beside = self.turn.beside
+        if self.turn.untried or self.contest.others_could_answer(index):
+            return True
+        return beside is not None and beside()
+
+    def _prompt(self, prompt: Prompt, index: int) -> Prompt:
+        config, over = prompt.config, self.plan.candidates[index].config
+        if over is not None:
+            config = overlaid(config, over)
+        if self.plan.rule.asks_logprobs:
+            config = replace(config, logprobs=True)
+        return prompt if config is prompt.config else replace(prompt, config=config)
+
+    async def _told(self) -> bool:
+        """Write what there is to write; tells whether the race and its winner have come to their end."""
+        if self._teller is None:
+            return self.contest.over
+        await self._teller.flush()
+        winner = self.contest.winner
+        if winner is None:
+            return self.contest.failed is not None and not self.outbox.filled
+        return await self._teller.poured(winner, partial(self._outlet, winner))
+
+    def _outlet(self, winner: Lane) -> Sink:
+        delivery = self.delivery
+        assert delivery is not None  # noqa: S101 - a unary call lets nobody through
+
+        def through(event: CallEvent) -> Awaitable[None]:
+            if isinstance(event, Delta | OutputDiscarded):
+                return delivery(event)
+            if isinstance(event, AttemptStarted):
+                winner.attempt_index = event.attempt.index
+            return delivery.aside(event)
+
+        return through
+
+
+def _target(lane: Lane, plan: RacePlan) -> Target:
+    """Whose performance a candidate's is: the target that it turned to last."""
+    attempts = lane.record.attempts
+    return attempts[-1].target if attempts else plan.candidates[lane.index].model.targets[0]
+
+
+def _options(call: Call, first_content_timeout: float | None) -> ChainOptions:
+    options = beside_others(call.options)
+    if first_content_timeout is not None:
+        options = replace(options, first_content_timeout=first_content_timeout)
+    return options

@@ -1,0 +1,155 @@
+"""What is told of a race: how each candidate fared, how it was decided, what the losers cost (rule R10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.race import CandidateOutcome, CandidateReport, RaceSummary
+from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
+from paceline_server.strategies.call import Call
+from paceline_server.strategies.lane import Lane
+from paceline_server.strategies.model import Unanswered
+from paceline_server.strategies.racing.contest import Contest
+from paceline_server.strategies.record import CallRecord
+
+UNSENT = "it was not started: the race was decided before its turn"
+EMPTY = "its answer was empty"
+
+
+class RaceReport:
+    """The report of one race; while that runs, what is known of it.
+
+    Attributes:
+        won: The candidate whose answer the caller has, once he has all of it.
+        judge: The judge's branch of the record; None if none was asked.
+    """
+
+    def __init__(self, contest: Contest, call: Call) -> None:
+        """Report on `contest`."""
+        self.won: int | None = None
+        self.judge: CallRecord | None = None
+        self._contest: Contest | None = contest
+        self._call_started_at = call.started_at
+        self._told: set[int] = set()
+        self._closed = RaceSummary(())
+
+    def summary(self) -> RaceSummary:
+        """All of it so far."""
+        contest = self._contest
+        if contest is None:
+            return self._closed
+        selected, decided_at = contest.selected, contest.decided_at
+        agreement = contest.rule.agreement(contest.field)
+        return RaceSummary(
+            candidates=tuple(self.candidate(index) for index in range(len(contest.candidates))),
+            selected_index=self.won,
+            decision=None if selected is None or self.won is None else selected.decision,
+            agreement_score=None if agreement is None else agreement.score,
+            groups=() if agreement is None else agreement.groups,
+            responder_count=sum(1 for entrant in contest.field.entrants if entrant.finish_rank),
+            decision_latency=None if decided_at is None else decided_at - self._call_started_at,
+            loser_usage=self._loser_usage(contest),
+        )
+
+    def untold(self) -> tuple[CandidateReport, ...]:
+        """The candidates whose end has not been told as an event."""
+        return tuple(one for one in self.summary().candidates if one.index not in self._told)
+
+    def told(self, index: int) -> CandidateReport | None:
+        """The report of a candidate that has ended, to be told now; None if it was told before."""
+        if index in self._told:
+            return None
+        self._told.add(index)
+        return self.candidate(index)
+
+    def close(self) -> None:
+        """Keep what there is to tell, and let go of the race."""
+        self._closed = self.summary()
+        self._contest = None
+
+    def candidate(self, index: int) -> CandidateReport:
+        """How one candidate fared, or fares."""
+        contest = self._contest
+        if contest is None:
+            return self._closed.candidates[index]
+        lane, entrant = contest.lanes.get(index), contest.field.entrants[index]
+        spec = contest.candidates[index].spec
+        if lane is None:
+            return CandidateReport(index, spec, CandidateOutcome.SKIPPED, message=UNSENT)
+        outcome = self._outcome(contest, lane)
+        completion = entrant.completion
+        if completion is not None:
+            completion = replace(completion, confidence=contest.rule.confidence(entrant, contest.field))
+        failure_class, message = _reason(lane, outcome)
+        first, ended = entrant.first_content_at, entrant.ended_at
+        sent = outcome not in (CandidateOutcome.SKIPPED, CandidateOutcome.REJECTED)
+        now = contest.clocks.now()
+        return CandidateReport(
+            index=index,
+            model=spec,
+            outcome=outcome,
+            completion=completion,
+            attempts=tuple(sorted(lane.record.attempts, key=lambda attempt: attempt.index)),
+            first_content_latency=None if first is None else first - lane.started_at,
+            latency=(now if ended is None else ended) - lane.started_at if sent else None,
+            finish_rank=entrant.finish_rank,
+            finished_first=entrant.finish_rank == 1,
+            usage=_usage_of([lane.record]),
+            failure_class=failure_class,
+            message=message,
+            skipped_until=_returns_at(lane.unanswered) if outcome is CandidateOutcome.SKIPPED else None,
+        )
+
+    def _outcome(self, contest: Contest, lane: Lane) -> CandidateOutcome:
+        if self.won == lane.index:
+            return CandidateOutcome.WON
+        if lane.index in contest.out_of_time:
+            return CandidateOutcome.TIMED_OUT
+        if lane.unanswered is not None:
+            return _failed(lane.unanswered)
+        if lane.completion is not None:
+            answered = contest.field.entrants[lane.index].finish_rank > 0
+            return CandidateOutcome.LOST if answered else CandidateOutcome.FAILED
+        return CandidateOutcome.TIMED_OUT if contest.field.time_is_up else CandidateOutcome.CANCELLED
+
+    def _loser_usage(self, contest: Contest) -> Usage:
+        records = [lane.record for lane in contest.lanes.values() if lane.index != self.won]
+        if self.judge is not None:
+            records.append(self.judge)
+        return _usage_of(records) or NOTHING_USED
+
+
+def _usage_of(records: Iterable[CallRecord]) -> Usage | None:
+    usages = [attempt.usage for record in records for attempt in record.attempts if attempt.usage is not None]
+    return total_usage(usages) if usages else None
+
+
+def _failed(unanswered: Unanswered) -> CandidateOutcome:
+    """What a candidate's own end without an answer is called."""
+    failures = [setback for setback in unanswered.setbacks if isinstance(setback, AttemptFailure)]
+    if unanswered.nothing_sent:
+        return CandidateOutcome.SKIPPED if unanswered.held else CandidateOutcome.REJECTED
+    if not failures:
+        return CandidateOutcome.SKIPPED
+    timed_out = all(failure.failure_class is FailureClass.TIMEOUT for failure in failures)
+    return CandidateOutcome.TIMED_OUT if timed_out else CandidateOutcome.FAILED
+
+
+def _reason(lane: Lane, outcome: CandidateOutcome) -> tuple[FailureClass | None, str]:
+    if outcome in (CandidateOutcome.WON, CandidateOutcome.LOST, CandidateOutcome.CANCELLED):
+        return None, ""
+    if lane.unanswered is None:
+        return None, EMPTY if lane.completion is not None else "its time was up"
+    for setback in lane.unanswered.setbacks:
+        if isinstance(setback, AttemptFailure):
+            return setback.failure_class, setback.message
+        return setback.cause, f"{setback.target} is benched: {setback.reason}"
+    return None, "no attempt could be made: the budget of additional attempts is spent"
+
+
+def _returns_at(unanswered: Unanswered | None) -> float | None:
+    held = () if unanswered is None else unanswered.held
+    return min((one.until for one in held), default=None)

@@ -1,0 +1,77 @@
+"""Writes what is told of lanes, in its order, and lets the chosen one through as soon as it is alone.
+
+From then on what that lane writes goes out at once, without a detour through this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from paceline_server.completion.attempt import (
+    Attempt,
+    AttemptEnded,
+    AttemptStarted,
+    OutputDiscarded,
+)
+from paceline_server.completion.deltas import Delta
+from paceline_server.strategies.call import Sink
+from paceline_server.strategies.delivery import Delivery
+from paceline_server.strategies.heat import Heat
+from paceline_server.strategies.lane import Lane
+from paceline_server.strategies.outbox import Aside, Entry, Outbox, TurnTo
+from paceline_server.strategies.racing.plan import Tell
+
+
+class Teller:
+    """The one writer of what lanes tell."""
+
+    def __init__(
+        self, outbox: Outbox, heat: Heat, delivery: Delivery, tell: Tell, untold: list[Attempt]
+    ) -> None:
+        """Write what is in `outbox`: events of calls to `delivery`, those of races to `tell`.
+
+        Args:
+            heat: Whose lanes they are.
+            untold: Attempts that were cancelled; taken out as their ends are told.
+        """
+        self._outbox = outbox
+        self._heat = heat
+        self._delivery = delivery
+        self._tell = tell
+        self._untold = untold
+
+    async def flush(self) -> None:
+        """Write what waits."""
+        while (event := self._outbox.take()) is not None:
+            await self._write(event)
+        while self._untold:
+            await self._delivery.aside(AttemptEnded(self._untold.pop(0)))
+
+    async def poured(self, chosen: Lane, outlet: Callable[[], Sink]) -> bool:
+        """Write what the chosen lane holds; tells whether it has ended and all of it is written.
+
+        Args:
+            outlet: Makes what takes its events once it is alone.
+        """
+        if chosen.let_through:
+            return not chosen.running
+        held = chosen.take_held()
+        for delta in held:
+            await self._delivery(delta)
+        if held or self._outbox.filled:
+            self._outbox.wake()
+            return False
+        if chosen.running and not self._heat.drains():
+            # Nothing is held, nothing waits, and nobody else is left who could write.
+            chosen.let_out(outlet())
+        return not chosen.running
+
+    async def _write(self, entry: Entry) -> None:
+        if isinstance(entry, Delta | OutputDiscarded | AttemptStarted | AttemptEnded):
+            await self._delivery(entry)
+        elif isinstance(entry, Aside):
+            await self._delivery.aside(entry.event)
+        elif isinstance(entry, TurnTo):
+            await self._delivery.turn_to(entry.attempt_index)
+        else:
+            await self._tell(entry)
