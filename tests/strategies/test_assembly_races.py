@@ -86,7 +86,7 @@ def test_a_race_alone_is_the_race_itself() -> None:
     assert made.model("again") is made.model("") is made.model("quick,again") is quick
     assert all(isinstance(candidate.model, Chain) for candidate in quick.candidates)
     assert [targets(candidate.model) for candidate in quick.candidates] == ["p/1,p/2", "p/3"]
-    assert (quick.rule, quick.limits, quick.judge) == (First(), RACES["quick"].limits, None)
+    assert (quick.plan.rule, quick.plan.limits, quick.plan.judge) == (First(), RACES["quick"].limits, None)
 
 
 def test_a_race_in_a_chain_is_one_of_its_models() -> None:
@@ -121,8 +121,8 @@ def test_the_judge_is_a_model_like_any_other() -> None:
     made = assembly()
     judged = made.model("judged")
     assert isinstance(judged, Race)
-    assert judged.judge is made.model("both")
-    assert made.race(spec_of("p/1", rule=JUDGED)).judge is made.model("both")
+    assert judged.plan.judge is made.model("both")
+    assert made.race(spec_of("p/1", rule=JUDGED)).plan.judge is made.model("both")
 
 
 def test_the_race_of_a_request_shares_the_models_of_its_candidates() -> None:
@@ -135,7 +135,7 @@ def test_the_race_of_a_request_shares_the_models_of_its_candidates() -> None:
         made.model("quick"),
         made.model("p/1"),
     ]
-    assert (asked.rule, asked.limits) == (Weighted(), limits)
+    assert (asked.plan.rule, asked.plan.limits) == (Weighted(), limits)
     assert made.race(spec_of("fast")) is not made.race(spec_of("fast"))
 
 
@@ -191,15 +191,15 @@ def test_a_request_replaces_the_strategy_and_the_limits_that_it_sets() -> None:
     """RaceRequest.strategy, limits: those of the virtual model apply where the request sets none."""
     made = assembly()
     limited = made.race_named("again", None, RaceLimits(max_started_count=0, decision_timeout=2.0))
-    assert limited.limits == RaceLimits(max_cost_nano_usd=5, max_started_count=0, decision_timeout=2.0)
-    assert limited.rule == First()
+    assert limited.plan.limits == RaceLimits(max_cost_nano_usd=5, max_started_count=0, decision_timeout=2.0)
+    assert limited.plan.rule == First()
     judged = made.race_named("quick", JUDGED, None)
-    assert (judged.rule, judged.judge) == (JUDGED, made.model("both"))
-    assert judged.limits == RACES["quick"].limits
+    assert (judged.plan.rule, judged.plan.judge) == (JUDGED, made.model("both"))
+    assert judged.plan.limits == RACES["quick"].limits
     assert [one.model for one in judged.candidates] == [
         one.model for one in made.race_named("quick").candidates
     ]
-    assert made.race_named("judged", Weighted()).judge is None
+    assert made.race_named("judged", Weighted()).plan.judge is None
 
 
 def test_a_request_that_replaces_something_assembles_no_candidate_anew() -> None:
@@ -241,4 +241,4 @@ def test_a_judge_of_a_request_that_cannot_be_used_is_told_at_the_strategy() -> N
 def test_a_race_may_judge_its_own_kind() -> None:
     """A request may let the configured race judge a variant of itself: that is no circle."""
     made = assembly()
-    assert made.race_named("quick", Best(Scorer.JUDGE, "quick")).judge is made.model("quick")
+    assert made.race_named("quick", Best(Scorer.JUDGE, "quick")).plan.judge is made.model("quick")

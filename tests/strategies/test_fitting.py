@@ -175,7 +175,9 @@ async def test_a_misfit_in_a_chain_in_a_chain_hides_no_last_resort() -> None:
     await world.stream(world.chain("c/z"))
     world.bench("c/z")
 
-    outcome = await world.stream(Chain([world.chain("a/x", "b/y"), world.chain("a/x", "c/z")], world.surroundings))
+    outcome = await world.stream(
+        Chain([world.chain("a/x", "b/y"), world.chain("a/x", "c/z")], world.surroundings)
+    )
 
     assert outcome.answer == "two"
 

@@ -66,7 +66,9 @@ def model_of(world: World, split: int) -> Model:
     names = world.names
     if not 0 < split < len(names):
         return world.chain()
-    return Chain([*(world.model(name) for name in names[:split]), world.chain(*names[split:])], world.surroundings)
+    return Chain(
+        [*(world.model(name) for name in names[:split]), world.chain(*names[split:])], world.surroundings
+    )
 
 
 def world_of(

@@ -55,7 +55,7 @@ class Fleet:
             for seed, (name, model) in enumerate(models.items())
         }
         targets = [(Target(name, "m"), provider) for name, provider in self.providers.items()]
-        self.chain = Chain([TargetModel(*target, surroundings) for target in targets], config)
+        self.chain = Chain([TargetModel(*target, surroundings) for target in targets], surroundings)
 
     async def call(self, options: ChainOptions) -> bool:
         """Stream one call; whether it was answered. What was delivered is held to the contract."""

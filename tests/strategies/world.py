@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from paceline_server.completion.answer import Completion, Target
@@ -222,7 +222,9 @@ class World:
         return Chain([self.model(name) for name in names or self.names], self.surroundings)
 
     def call(self, options: ChainOptions = DEFAULTS, *, within: float = 300.0) -> Call:
-        """A call that starts now."""
+        """A call that starts now; nobody overtakes in it unless `options` say when."""
+        if options.overtake_after is None:
+            options = replace(options, overtake_after=0.0)
         now = asyncio.get_running_loop().time()
         return Call("call", PROMPT, now, now + within, options)
 

@@ -137,10 +137,17 @@ class Assembly:
 
     def _race(self, models: Sequence[Model], spec: RaceSpec, judge: Model | None) -> Race:
         candidates = [
-            Candidate(model, candidate.model, candidate.config, candidate.priority)
+            Candidate(
+                model, candidate.model, candidate.config, candidate.priority, self._quality(model.targets[0])
+            )
             for model, candidate in zip(models, spec.candidates, strict=True)
         ]
         return Race(candidates, spec.rule, self._surroundings, limits=spec.limits, judge=judge)
+
+    def _quality(self, target: Target) -> float | None:
+        """How good the answers of the target that is asked first are, as far as anyone has said."""
+        provider = self._providers.get(target.provider)
+        return None if provider is None else provider.profile(target.model).quality
 
     def _target(self, target: Target) -> TargetModel:
         provider = self._providers.get(target.provider)

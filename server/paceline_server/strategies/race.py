@@ -34,7 +34,7 @@ class Race:
     ) -> None:
         """Make a race of `candidates`; `judge` is the model that `rule` may ask for."""
         self.candidates = tuple(candidates)
-        self._plan = RacePlan(self.candidates, rule, surroundings, limits, judge)
+        self.plan = RacePlan(self.candidates, rule, surroundings, limits, judge)
         self.targets: tuple[Target, ...] = tuple(
             dict.fromkeys(target for one in self.candidates for target in one.model.targets)
         )
@@ -66,13 +66,13 @@ class Race:
 
     async def stream_told(self, call: Call, sink: Sink, tell: Tell, turn: Turn) -> Completion:
         """Stream the answer of the winner into `sink`, and tell how the race goes."""
-        config = self._plan.surroundings.config
+        config = self.plan.surroundings.config
         delivery = sink if isinstance(sink, Delivery) else delivery_of(call, sink, config)
         completion = await self._answer(call, turn, delivery, tell)
         return completion if delivery is sink else delivery.whole(completion)
 
     async def _answer(self, call: Call, turn: Turn, delivery: Delivery | None, tell: Tell) -> Completion:
-        run = RaceRun(self._plan, call, turn, delivery, tell)
+        run = RaceRun(self.plan, call, turn, delivery, tell)
         if call.record.parent is None:
             call.record.race = run.report
         try:
