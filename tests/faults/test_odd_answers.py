@@ -70,7 +70,8 @@ def _class(failed: Failure) -> str:
 async def _streamed(gate: Built) -> chain_pb2.ChainResponse:
     told = await read_stream(gate.chain.StreamChain(ask("first/m")))
     assert told.failure is None
-    return told.finished
+    response: chain_pb2.ChainResponse = told.finished
+    return response
 
 
 @FORMATS

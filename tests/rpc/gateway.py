@@ -35,7 +35,7 @@ from paceline_server.completion.answer import Target
 from paceline_server.health.budget import AttemptBudget, BudgetConfig
 from paceline_server.health.machine import HealthConfig
 from paceline_server.health.registry import HealthRegistry
-from paceline_server.providers.base import Provider
+from paceline_server.providers.base import PromptFitter, Provider
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.routing.catalog import Catalog, Definition, ModelKind
@@ -196,6 +196,7 @@ async def gateway(
     races: Mapping[str, RaceSpec] | None = None,
     default_model: str = "",
     attempts: AttemptConfig | None = None,
+    fitter: PromptFitter | None = None,
     health_config: HealthConfig | None = None,
     now: Callable[[], float] = time.time,
     follow_health: bool = False,
@@ -214,7 +215,13 @@ async def gateway(
     directory = Directory(catalog, health, lambda target: by_name[target.provider].profile(target.model))
     budget, hedges = (AttemptBudget(BudgetConfig(per_second=1e6, burst=1e6)) for _ in range(2))
     surroundings = Surroundings(
-        health, budget, attempts or AttemptConfig(), random.Random(1), AsGiven(), Performance(), hedges
+        health,
+        budget,
+        attempts or AttemptConfig(),
+        random.Random(1),
+        fitter or AsGiven(),
+        Performance(),
+        hedges,
     )
     book = CallBook(kept_call_count)
     made = options(**server_options)
@@ -321,9 +328,9 @@ async def failure(call: Any) -> Failure:
 
 @dataclass
 class Told:
-    """All events of a stream, and its failure if it ended in one."""
+    """All events of a stream, of a chain or a race, and its failure if it ended in one."""
 
-    events: list[chain_pb2.StreamChainResponse]
+    events: list[Any]
     failure: Failure | None
 
     def kinds(self) -> list[str]:
@@ -331,14 +338,14 @@ class Told:
         return [str(event.WhichOneof("event")) for event in self.events]
 
     @property
-    def finished(self) -> chain_pb2.ChainResponse:
+    def finished(self) -> Any:
         """The last event's response."""
         return self.events[-1].finished
 
 
 async def read_stream(call: Any) -> Told:
     """Read a stream to its end."""
-    events: list[chain_pb2.StreamChainResponse] = []
+    events: list[Any] = []
     try:
         while (event := await call.read()) is not grpc.aio.EOF:
             events.append(event)

@@ -145,6 +145,11 @@ class Turn:
     continues: str = ""
     beside: Callable[[], bool] | None = None
 
+    @property
+    def in_race(self) -> bool:
+        """Whether it works for a race: as one of its candidates, or as its judge."""
+        return any(step.startswith(("race[", "judge")) for step in self.path.split("/"))
+
     def path_of(self, step: str) -> str:
         """The path of a child at `step` of this one."""
         return f"{self.path}/{step}" if self.path else step

@@ -73,13 +73,18 @@ class Race:
 
     async def _answer(self, call: Call, turn: Turn, delivery: Delivery | None, tell: Tell) -> Completion:
         run = RaceRun(self.plan, call, turn, delivery, tell)
-        if call.record.parent is None:
-            call.record.race = run.report
+        record = call.record.whole or call.record
+        if not turn.in_race:
+            record.race = run.report
         try:
             async with run.heat:
-                return await _course(run)
+                completion = await _course(run)
         finally:
             run.close()
+        if not turn.in_race:
+            # In a chain another race may have begun since then, beside this one.
+            record.race = run.report
+        return completion
 
 
 async def _course(run: RaceRun) -> Completion:

@@ -52,7 +52,7 @@ class CallRecord:
         barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
             benches alone would not do: one ends when the provider says, which may be at once.
         untold: Attempts that ended by cancellation, when nothing could be told.
-        race: The outermost race that has begun; None if none has.
+        race: The outermost race that has given the answer, else the last that has begun; None if none has.
         whole: The record of the whole call; None if this is it.
         parent: The record that this is a branch of; None if it is none.
         under_way: Of a branch: its attempts that have not ended, by index.

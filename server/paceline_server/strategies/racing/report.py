@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.attempt import AttemptOutcome, FailureClass
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.race import CandidateOutcome, CandidateReport, RaceSummary
 from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
@@ -113,6 +113,8 @@ class RaceReport:
         if lane.completion is not None:
             answered = contest.field.entrants[lane.index].finish_rank > 0
             return CandidateOutcome.LOST if answered else CandidateOutcome.FAILED
+        if not _was_sent(lane):
+            return CandidateOutcome.SKIPPED
         return CandidateOutcome.TIMED_OUT if contest.field.time_is_up else CandidateOutcome.CANCELLED
 
     def _loser_usage(self, contest: Contest) -> Usage:
@@ -120,6 +122,12 @@ class RaceReport:
         if self.judge is not None:
             records.append(self.judge)
         return _usage_of(records) or NOTHING_USED
+
+
+def _was_sent(lane: Lane) -> bool:
+    """Whether a target was called; a race may be decided while a candidate still looks for one."""
+    unsent = (AttemptOutcome.SKIPPED, AttemptOutcome.REJECTED)
+    return any(attempt.outcome not in unsent for attempt in lane.record.attempts)
 
 
 def _usage_of(records: Iterable[CallRecord]) -> Usage | None:
@@ -141,6 +149,8 @@ def _failed(unanswered: Unanswered) -> CandidateOutcome:
 def _reason(lane: Lane, outcome: CandidateOutcome) -> tuple[FailureClass | None, str]:
     if outcome in (CandidateOutcome.WON, CandidateOutcome.LOST, CandidateOutcome.CANCELLED):
         return None, ""
+    if lane.unanswered is None and outcome is CandidateOutcome.SKIPPED:
+        return None, UNSENT
     if lane.unanswered is None:
         return None, EMPTY if lane.completion is not None else "its time was up"
     for setback in lane.unanswered.setbacks:
