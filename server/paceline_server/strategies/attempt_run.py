@@ -19,6 +19,7 @@ from paceline_server.providers.base import Profile
 from paceline_server.routing.performance import Performance
 from paceline_server.strategies.call import Call, Turn
 from paceline_server.strategies.prompts import FittedPrompt
+from paceline_server.strategies.racing.allowance import Reservation
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class AttemptRun:
 
     Attributes:
         sent: Until then it cannot have cost anything.
+        reservation: What the attempt has reserved of the limits of its race; None where there are none.
         told: What the provider said that it used; None until it has ended the answer, or if it says nothing.
         first_content_at: None until then, and for a unary call.
         measured: How fast it was has been noted for its target, which an attempt does once.
@@ -37,6 +39,7 @@ class AttemptRun:
     profile: Profile
     turn: Turn
     fitted: FittedPrompt
+    reservation: Reservation | None
     performance: Performance
     streaming: bool
     index: int
@@ -155,6 +158,8 @@ class AttemptRun:
         billed_after_cancel: bool = False,
     ) -> Attempt:
         now = _now()
+        if self.reservation is not None:
+            self._settle(self.reservation, outcome, usage)
         first = self.first_content_at
         attempt = Attempt(
             index=self.index,
@@ -174,35 +179,11 @@ class AttemptRun:
         self.call.record.book(attempt)
         return attempt
 
-
-def not_made(
-    call: Call,
-    turn: Turn,
-    target: Target,
-    outcome: AttemptOutcome,
-    message: str,
-    *,
-    failure_class: FailureClass | None = None,
-    benched_until: float | None = None,
-    began_at: float | None = None,
-) -> Attempt:
-    """Book an attempt that ends without a start; with `began_at` it took from then until now."""
-    now = _now()
-    began_at = now if began_at is None else began_at
-    attempt = Attempt(
-        index=call.record.next_index(),
-        target=target,
-        path=turn.path,
-        try_number=call.record.tries.get(target, 0) + 1,
-        start_offset=began_at - call.started_at,
-        outcome=outcome,
-        failure_class=failure_class,
-        message=message,
-        latency=now - began_at,
-        benched_until=benched_until,
-    )
-    call.record.book(attempt)
-    return attempt
+    def _settle(self, reservation: Reservation, outcome: AttemptOutcome, usage: Usage | None) -> None:
+        if outcome is AttemptOutcome.REJECTED:
+            reservation.give_back()
+        else:
+            reservation.settle(usage)
 
 
 def _now() -> float:

@@ -10,6 +10,7 @@ from paceline_server.completion.attempt import CallEvent
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import Prompt
 from paceline_server.strategies.prompts import Prompts
+from paceline_server.strategies.racing.allowance import Allowance
 from paceline_server.strategies.record import CallRecord
 
 Sink = Callable[[CallEvent], Awaitable[None]]
@@ -98,6 +99,7 @@ class Call:
         deadline: On the same clock: no attempt outlives it.
         tells_all: The caller of a streamed race also wants what those write who have not won.
         prompts: `prompt` as the targets take it.
+        allowances: What the races may take that it runs in, the outermost first; all must permit a start.
     """
 
     call_id: str
@@ -108,6 +110,7 @@ class Call:
     tells_all: bool = False
     record: CallRecord = field(default_factory=CallRecord)
     prompts: Prompts = field(default_factory=Prompts)
+    allowances: tuple[Allowance, ...] = ()
 
 
 class Admission(Enum):

@@ -13,8 +13,9 @@ from paceline_server.completion.errors import AttemptFailure, CallFailed
 from paceline_server.completion.immutable import immutable
 from paceline_server.health.registry import Held
 from paceline_server.strategies.call import Call, Sink, Turn
+from paceline_server.strategies.racing.allowance import LimitReached
 
-Setback = AttemptFailure | Held
+Setback = AttemptFailure | Held | LimitReached
 """Why one target gave no answer: it failed, or it was not tried."""
 
 
@@ -64,9 +65,9 @@ class Unanswered(Exception):
 
     @property
     def nothing_sent(self) -> bool:
-        """Whether nothing was tried at all: each target was held, or the prompt does not fit it."""
+        """Whether nothing was tried: each target was held or beyond a limit, or the prompt did not fit."""
         return bool(self.setbacks) and all(
-            isinstance(setback, Held) or setback.rejected for setback in self.setbacks
+            isinstance(setback, Held | LimitReached) or setback.rejected for setback in self.setbacks
         )
 
 

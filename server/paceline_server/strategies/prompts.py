@@ -5,12 +5,15 @@ What fits a target is known to the fitter alone, and what a body holds to the ad
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 
+from paceline_server.completion.attempt import FailureClass
+from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import Prompt
 from paceline_server.providers.base import Profile, PromptFitter
 from paceline_server.strategies.continuation import prefilled
+from paceline_server.telemetry.log import log_bug
 
 
 @immutable(frozen=True, slots=True, eq=False)
@@ -24,6 +27,14 @@ class FittedPrompt:
 
     prompt: Prompt
     bodies: dict[str, bytes] = field(default_factory=dict)
+
+    def held_to(self, max_output_token_count: int | None) -> FittedPrompt:
+        """The same, but that its answer has at most so many tokens; None leaves it as it is."""
+        config = self.prompt.config
+        if max_output_token_count in (None, config.max_output_token_count):
+            return self
+        own = replace(config, max_output_token_count=max_output_token_count)
+        return FittedPrompt(replace(self.prompt, config=own))
 
 
 _Fit = tuple[int, str, object, int | None, int | None]
@@ -54,7 +65,7 @@ class Prompts:
         fit = (id(prompt), provider, profile.media, *windows)
         known = self._fits.get(fit)
         if known is None:
-            made = await fitter.fitted(prompt, provider, profile)
+            made = await _fitted(prompt, provider, profile, fitter)
             # Kept with the prompts that they stand for, or another's identity could be the same.
             known = (prompt, self._sent.setdefault(id(made), FittedPrompt(made)))
             self._fits[fit] = known
@@ -76,6 +87,22 @@ class Prompts:
         if known is None:
             known = self._continuations[id(fitted)] = _Continuation(fitted, prefilled(fitted.prompt, text))
         return await known.prompts.fitted(known.prompt, provider, profile, fitter)
+
+
+async def _fitted(prompt: Prompt, provider: str, profile: Profile, fitter: PromptFitter) -> Prompt:
+    try:
+        return await fitter.fitted(prompt, provider, profile)
+    except AttemptFailure as failure:
+        failure.reached_provider = False
+        raise
+    except Exception as error:
+        # A bug of the fitter's costs this target and not the call: the next may take the prompt as it is.
+        log_bug(error)
+        raise AttemptFailure(
+            FailureClass.UNSUPPORTED,
+            "the prompt could not be made fit for the target",
+            reached_provider=False,
+        ) from error
 
 
 @immutable(frozen=True, slots=True, eq=False)

@@ -9,25 +9,26 @@ from dataclasses import replace
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.attempt import (
     AttemptEnded,
-    AttemptOutcome,
     AttemptStarted,
     CallEvent,
     FailureClass,
 )
 from paceline_server.completion.errors import AttemptFailure
+from paceline_server.completion.prompt import Prompt
 from paceline_server.health.classes import CONSEQUENCES, Advance
 from paceline_server.health.registry import Held, Ticket
 from paceline_server.providers.base import Provider
 from paceline_server.strategies.admission import Gate
 from paceline_server.strategies.attempt import complete_answer, stream_answer
 from paceline_server.strategies.attempt_clocks import clocks
-from paceline_server.strategies.attempt_run import AttemptRun, not_made
+from paceline_server.strategies.attempt_run import AttemptRun
 from paceline_server.strategies.call import Call, Sink, Turn
 from paceline_server.strategies.model import Unanswered
 from paceline_server.strategies.prompts import FittedPrompt
+from paceline_server.strategies.racing.allowance import LimitReached, Reservation, reserve
 from paceline_server.strategies.retries import retry_wait
 from paceline_server.strategies.surroundings import Surroundings
-from paceline_server.telemetry.log import log_bug
+from paceline_server.strategies.unstarted import passed_over, rejected, unaffordable
 
 REFUSALS = frozenset(
     {
@@ -38,8 +39,6 @@ REFUSALS = frozenset(
     }
 )
 """Of a continuation these may mean the beginning that it was given, and so say nothing of the prompt (C5)."""
-
-BUDGET_SPENT = "the budget of additional attempts is spent"
 
 
 class TargetModel:
@@ -99,21 +98,23 @@ class TargetModel:
         if held is not None:
             raise await self._passed_over(call, turn, held, sink)
         fitted: FittedPrompt | None = None
+        fit_for = self.target.provider, self._profile, self._surroundings.fitter
         try:
-            fitted = await self._fitted(call)
+            fitted = await call.prompts.fitted(call.prompt, *fit_for)
             if turn.continues:
-                fitted = await self._fitted(call, fitted, turn.continues)
+                fitted = await call.prompts.continued(fitted, turn.continues, *fit_for)
         except AttemptFailure as failure:
             # What does not fit as a whole has nothing to do with going on.
-            rejected = replace(turn, continues=turn.continues if fitted else "")
-            raise await self._rejected(call, rejected, failure, sink, began_at) from failure
+            misfit = replace(turn, continues=turn.continues if fitted else "")
+            raise await self._rejected(call, misfit, failure, sink, began_at) from failure
         ticket = self._gate.admit(call, turn)
         if isinstance(ticket, Held):
             raise await self._passed_over(call, turn, ticket, sink)
-        if not self._gate.may_start(call):
+        reservation = self._reserved(call, fitted.prompt) if call.allowances else None
+        if isinstance(reservation, LimitReached) or not self._gate.may_start(call):
             ticket.abandoned()
-            raise await self._unaffordable(call, turn, sink)
-        run = self._run(call, turn, fitted, streaming=sink is not _ignore)
+            raise await self._unaffordable(call, turn, reservation, sink)
+        run = self._run(call, turn, fitted, reservation, streaming=sink is not _ignore)
         try:
             if run.streaming:
                 await sink(AttemptStarted(run.snapshot(), bool(turn.continues)))
@@ -129,34 +130,28 @@ class TargetModel:
         await sink(AttemptEnded(run.succeeded(completion)))
         return completion
 
-    async def _fitted(
-        self, call: Call, whole: FittedPrompt | None = None, beginning: str = ""
-    ) -> FittedPrompt:
-        """The call's prompt as the target takes it; after `whole` that with the answer's beginning."""
-        provider, profile, fitter = self.target.provider, self._profile, self._surroundings.fitter
-        try:
-            if whole is not None:
-                return await call.prompts.continued(whole, beginning, provider, profile, fitter)
-            return await call.prompts.fitted(call.prompt, provider, profile, fitter)
-        except AttemptFailure as failure:
-            failure.reached_provider = False
-            raise
-        except Exception as error:
-            # A bug of the fitter's costs this target and not the call: the next may take the prompt as it is.
-            log_bug(error)
-            raise AttemptFailure(
-                FailureClass.UNSUPPORTED,
-                "the prompt could not be made fit for the target",
-                reached_provider=False,
-            ) from error
+    def _reserved(self, call: Call, prompt: Prompt) -> Reservation | LimitReached:
+        first = call.record.starts_freely
+        return reserve(call.allowances, self.target.provider, self._profile, prompt, first=first)
 
-    def _run(self, call: Call, turn: Turn, fitted: FittedPrompt, *, streaming: bool) -> AttemptRun:
+    def _run(
+        self,
+        call: Call,
+        turn: Turn,
+        fitted: FittedPrompt,
+        reservation: Reservation | None,
+        *,
+        streaming: bool,
+    ) -> AttemptRun:
+        if reservation is not None:
+            fitted = fitted.held_to(reservation.max_output_token_count)
         run = AttemptRun(
             call=call,
             target=self.target,
             profile=self._profile,
             turn=turn,
             fitted=fitted,
+            reservation=reservation,
             performance=self._surroundings.performance,
             streaming=streaming,
             index=call.record.next_index(),
@@ -167,20 +162,19 @@ class TargetModel:
         return run
 
     async def _passed_over(self, call: Call, turn: Turn, held: Held, sink: Sink) -> Unanswered:
-        skipped = not_made(
-            call,
-            turn,
-            self.target,
-            AttemptOutcome.SKIPPED,
-            _why(held),
-            failure_class=held.cause,
-            benched_until=None if held.ramping else held.until,
-        )
-        await sink(AttemptEnded(skipped))
+        await sink(AttemptEnded(passed_over(call, turn, self.target, held)))
         return Unanswered([held])
 
-    async def _unaffordable(self, call: Call, turn: Turn, sink: Sink) -> Unanswered:
-        await sink(AttemptEnded(not_made(call, turn, self.target, AttemptOutcome.SKIPPED, BUDGET_SPENT)))
+    async def _unaffordable(
+        self, call: Call, turn: Turn, reservation: Reservation | LimitReached | None, sink: Sink
+    ) -> Unanswered:
+        if isinstance(reservation, LimitReached):
+            await sink(AttemptEnded(unaffordable(call, turn, self.target, reservation)))
+            # What one target cannot keep another may; what is used up is so for all.
+            return Unanswered([reservation], final=not reservation.of_target)
+        if reservation is not None:
+            reservation.give_back()
+        await sink(AttemptEnded(unaffordable(call, turn, self.target, None)))
         return Unanswered([], final=True)
 
     async def _rejected(
@@ -188,16 +182,7 @@ class TargetModel:
     ) -> Unanswered:
         """The prompt does not fit: nothing was started, and nobody is to blame (A8)."""
         failure.target = self.target
-        rejected = not_made(
-            call,
-            turn,
-            self.target,
-            AttemptOutcome.REJECTED,
-            failure.message,
-            failure_class=failure.failure_class,
-            began_at=began_at,
-        )
-        await sink(AttemptEnded(rejected))
+        await sink(AttemptEnded(rejected(call, turn, self.target, failure, began_at)))
         return _unanswered(call, turn, failure)
 
     async def _failed(
@@ -225,13 +210,6 @@ class TargetModel:
 
 async def _ignore(_event: CallEvent) -> None:
     """A unary call tells its attempts at the end."""
-
-
-def _why(held: Held) -> str:
-    if held.ramping:
-        return "coming back: this call is not in the share that goes through"
-    by = "benched by an operator" if held.by_operator else "benched"
-    return f"{by}: {held.reason}" if held.reason else by
 
 
 def _unanswered(

@@ -15,6 +15,7 @@ from paceline_server.completion.errors import (
 from paceline_server.health.classes import CONSEQUENCES, Advance
 from paceline_server.health.registry import Held
 from paceline_server.strategies.model import Setback, Unanswered
+from paceline_server.strategies.racing.allowance import LimitReached
 
 UNANIMOUS: dict[FailureClass, tuple[ErrorReason, str]] = {
     FailureClass.UNSUPPORTED: (
@@ -52,6 +53,9 @@ def verdict(unanswered: Unanswered, now: float) -> CallFailed:
     at_fault = bool(failures) and _is_request_fault(failures[-1])
     if at_fault and (unanswered.final or all(map(_is_request_fault, failures))):
         return _rejected(failures[-1])
+    reached = _limit_reached(setbacks)
+    if reached is not None:
+        return CallFailed(ErrorReason.LIMIT_REACHED, reached.message, metadata={"limit": reached.limit})
     if unanswered.nothing_sent and unanswered.held:
         return _nobody_well(unanswered.held, now)
     unanimous = _unanimous_class(setbacks)
@@ -121,11 +125,21 @@ def _is_request_fault(failure: AttemptFailure) -> bool:
 
 def _unanimous_class(setbacks: Sequence[Setback]) -> FailureClass | None:
     """The one class of all setbacks; a target held for the same cause agrees."""
-    classes = {
-        setback.failure_class if isinstance(setback, AttemptFailure) else setback.cause
-        for setback in setbacks
-    }
+    classes = {_class_of(setback) for setback in setbacks}
     return classes.pop() if len(classes) == 1 else None
+
+
+def _class_of(setback: Setback) -> FailureClass | None:
+    if isinstance(setback, LimitReached):
+        return None
+    return setback.failure_class if isinstance(setback, AttemptFailure) else setback.cause
+
+
+def _limit_reached(setbacks: Sequence[Setback]) -> LimitReached | None:
+    """The limit that is to blame: one that is used up, or one that let no target at all be tried."""
+    reached = [setback for setback in setbacks if isinstance(setback, LimitReached)]
+    used_up = next((one for one in reached if not one.of_target), None)
+    return reached[0] if reached and len(reached) == len(setbacks) and not used_up else used_up
 
 
 def _told(failures: Sequence[AttemptFailure]) -> str:

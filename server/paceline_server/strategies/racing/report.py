@@ -12,6 +12,7 @@ from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
 from paceline_server.strategies.call import Call
 from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Unanswered
+from paceline_server.strategies.racing.allowance import LimitReached
 from paceline_server.strategies.racing.contest import Contest
 from paceline_server.strategies.record import CallRecord
 
@@ -139,7 +140,8 @@ def _failed(unanswered: Unanswered) -> CandidateOutcome:
     """What a candidate's own end without an answer is called."""
     failures = [setback for setback in unanswered.setbacks if isinstance(setback, AttemptFailure)]
     if unanswered.nothing_sent:
-        return CandidateOutcome.SKIPPED if unanswered.held else CandidateOutcome.REJECTED
+        used_up = any(isinstance(one, LimitReached) and not one.of_target for one in unanswered.setbacks)
+        return CandidateOutcome.SKIPPED if unanswered.held or used_up else CandidateOutcome.REJECTED
     if not failures:
         return CandidateOutcome.SKIPPED
     timed_out = all(failure.failure_class is FailureClass.TIMEOUT for failure in failures)
@@ -156,6 +158,8 @@ def _reason(lane: Lane, outcome: CandidateOutcome) -> tuple[FailureClass | None,
     for setback in lane.unanswered.setbacks:
         if isinstance(setback, AttemptFailure):
             return setback.failure_class, setback.message
+        if isinstance(setback, LimitReached):
+            return None, setback.message
         return setback.cause, f"{setback.target} is benched: {setback.reason}"
     return None, "no attempt could be made: the budget of additional attempts is spent"
 
