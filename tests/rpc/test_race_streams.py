@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from google.protobuf import json_format
 from paceline.v1 import completion_pb2, race_pb2
 from paceline_server.completion.answer import Target
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.prompt import Prompt
-from paceline_server.providers.base import Profile
+from paceline_server.completion.prompt import GenerationConfig, Prompt
+from paceline_server.providers.base import Answer, Profile, ProviderRequest
 from paceline_server.providers.simulated import SimulatedProvider
 from paceline_server.providers.simulated_script import (
     AfterScript,
@@ -271,6 +272,72 @@ async def test_a_consensus_that_fails_tells_the_dissent() -> None:
         assert len(failed.attempts) == 2
         assert failed.loser_usage == failed.total_usage
         assert failed.total_usage.output_token_count > 0
+
+
+async def test_a_judge_is_billed_and_is_no_candidate() -> None:
+    """R5, RaceSummary.loser_usage: what a judge consumed is in the total; a candidate may judge, too."""
+    models = {"a": model(Ok(), '{"scores": []}'), "b": model(Ok(), "Ten.")}
+    strategy = {"best": {"scorer": {"judge": {"model": "test/a", "rubric": "Brevity."}}}}
+    async with gateway(models) as gate:
+        told = await read_stream(gate.race.StreamRace(race("test/a", "test/b", strategy=strategy)))
+        assert [gate.simulated.call_count(name) for name in ("a", "b")] == [2, 1]
+        assert not gate.bugs
+    check_candidates(told, 2)
+    finished = told.finished
+    assert fold(standing(told)) == list(finished.completion.parts)
+    ends = [event.attempt_ended.attempt for event in told.events if event.HasField("attempt_ended")]
+    (judging,) = [attempt for attempt in ends if "judge" in attempt.path]
+    assert judging.usage.output_token_count > 0
+    assert all(judging not in candidate.attempts for candidate in finished.summary.candidates)
+    total = sum(attempt.usage.output_token_count for attempt in ends)
+    assert finished.total_usage.output_token_count == total
+    winner = finished.summary.candidates[finished.summary.selected_index]
+    assert finished.summary.loser_usage.output_token_count == total - winner.usage.output_token_count
+
+
+async def test_a_race_that_must_decide_without_an_answer_has_reached_its_limit() -> None:
+    """R2, LIMIT_REACHED: RESOURCE_EXHAUSTED, when `decision_timeout` passes and nobody has an answer."""
+    limits = {"decisionTimeout": "0.02s"}
+    async with gateway({"a": model(Stall(0)), "b": model(Stall(0))}) as gate:
+        told = await read_stream(gate.race.StreamRace(race("test/a", "test/b", limits=limits)))
+        unary = await failure(gate.race.Race(race("test/a", "test/b", limits=limits)))
+    check_grammar(told, 2)
+    assert told.failure is not None
+    for failed in (told.failure, unary):
+        assert (failed.reason, failed.code.name) == ("LIMIT_REACHED", "RESOURCE_EXHAUSTED")
+        assert len(failed.call_failure.attempts) == 2
+
+
+class Asked(SimulatedProvider):
+    """Keeps the settings that it is asked with."""
+
+    def __init__(self, models: Mapping[str, SimulatedModel]) -> None:
+        """Answer as `test`."""
+        super().__init__("test", models, seed=1)
+        self.configs: list[GenerationConfig] = []
+
+    async def complete(self, request: ProviderRequest) -> Answer:
+        """As simulated."""
+        self.configs.append(request.prompt.config)
+        return await super().complete(request)
+
+
+async def test_each_candidate_has_its_own_settings() -> None:
+    """R1, RaceCandidate.config: what it sets replaces the prompt's, for this candidate alone."""
+    request = race()
+    for temperature in (0.0, 1.5):
+        one = request.candidates.add(model="test/a")
+        one.config.temperature = temperature
+    request.candidates.add(model="test/a")
+    request.prompt.config.temperature = 0.5
+    request.prompt.config.top_k = 3
+    request.strategy.weighted.SetInParent()
+    provider = Asked({"a": model(Ok())})
+    async with gateway(providers=[provider]) as gate:
+        response = await gate.race.Race(request)
+    assert [one.index for one in response.summary.candidates] == [0, 1, 2]
+    settings = sorted((config.temperature, config.top_k) for config in provider.configs)
+    assert settings == [(0.0, 3), (0.5, 3), (1.5, 3)]
 
 
 async def test_a_race_that_fails_tells_every_cause_first() -> None:
