@@ -213,7 +213,7 @@ def test_the_simulated_provider_is_left_clean_too(name: str, *, late: bool) -> N
         provider = SimulatedProvider("a", {"x": model, "y": SimulatedModel()}, seed=1)
         checked: Provider = provider
         chain = Chain([world.model(target, checked) for target in ("a/x", "a/y")], world.surroundings)
-        call = Call("call", PROMPT, 0.0, 300.0)
+        call = Call("call", PROMPT, 0.0, 300.0, ChainOptions(overtake_after=0.0))
         client = Client()
         answer = engine.complete(call, chain) if unary else engine.stream(call, chain, client)
         stepper = Stepper(answer, at, late)

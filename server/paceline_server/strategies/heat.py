@@ -73,10 +73,19 @@ class Heat:
 
     async def drained(self) -> None:
         """Wait for those that were told to end; after `DRAIN_SECONDS` they are left to themselves."""
-        tasks = {lane.task for lane in self._cancelled if lane.running and lane.task is not None}
-        if tasks:
-            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + DRAIN_SECONDS
+        interrupted: asyncio.CancelledError | None = None
+        while self.drains() and loop.time() < ends_at:
+            tasks = [lane.task for lane in self._cancelled if lane.running and lane.task is not None]
+            try:
+                await asyncio.wait(tasks, timeout=ends_at - loop.time())
+            except asyncio.CancelledError as error:
+                # Who leaves now leaves a moment later: nobody may be left running for that.
+                interrupted = error
         self._leave_strays()
+        if interrupted is not None:
+            raise interrupted
 
     def _end(self, lane: Lane, *, outrun: bool) -> None:
         if lane.running and lane.task is not None and lane not in self._cancelled:

@@ -106,7 +106,10 @@ class Overtaking:
             return self._result()
         finally:
             self._stop_timer()
+            self._teller.leave()
+            # A lane knows this as its listener: together they would outlive the call.
             self._lanes.clear()
+            self._chosen = self._source = None
 
     def heard(self, lane: Lane, event: CallEvent) -> None:
         """A model has told or written something."""

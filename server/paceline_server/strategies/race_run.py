@@ -85,6 +85,8 @@ class RaceRun:
 
     def close(self) -> None:
         """Keep what there is to tell, and let go of everything else: it would hold on to itself."""
+        if self._teller is not None:
+            self._teller.leave()
         self.report.close()
         self.contest.close()
 

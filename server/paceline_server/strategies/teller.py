@@ -47,6 +47,13 @@ class Teller:
         while self._untold:
             await self._delivery.aside(AttemptEnded(self._untold.pop(0)))
 
+    def leave(self) -> None:
+        """Nobody writes any more: the ends that wait are to be told by who tells of the failure."""
+        while (entry := self._outbox.take()) is not None:
+            event = entry.event if isinstance(entry, Aside) else entry
+            if isinstance(event, AttemptEnded):
+                self._untold.append(event.attempt)
+
     async def poured(self, chosen: Lane, outlet: Callable[[], Sink]) -> bool:
         """Write what the chosen lane holds; tells whether it has ended and all of it is written.
 

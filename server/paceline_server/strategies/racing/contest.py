@@ -6,8 +6,6 @@ done, before anything is written to anyone. Writing is the race's business.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.attempt import AttemptEnded, AttemptStarted, CallEvent
 from paceline_server.completion.deltas import Delta
@@ -22,6 +20,7 @@ from paceline_server.strategies.call import Call
 from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.outbox import Aside, Outbox, TurnTo
+from paceline_server.strategies.racing.acts import Acts
 from paceline_server.strategies.racing.candidate import is_empty, is_request_fault
 from paceline_server.strategies.racing.clocks import RaceClocks
 from paceline_server.strategies.racing.plan import RacePlan
@@ -35,30 +34,6 @@ from paceline_server.strategies.racing.rule import (
     Start,
     Wait,
 )
-
-
-class Acts(Protocol):
-    """What a contest has done to the models; each returns at once."""
-
-    def start(self, index: int, *, beside: bool) -> Lane:
-        """Run a candidate's model in a lane; `beside` others, or as one of those that start at once."""
-        ...
-
-    def take_hedge(self) -> bool:
-        """Take a token for a start beside others; tells whether there was one."""
-        ...
-
-    def ask_judge(self, step: Judge) -> None:
-        """Ask the judge, who answers by `Contest.judged`."""
-        ...
-
-    def cancel(self, lane: Lane) -> None:
-        """End one lane."""
-        ...
-
-    def cancel_others(self, winner: Lane | None) -> None:
-        """End all but this one, the judge's included."""
-        ...
 
 
 class Contest:
