@@ -85,7 +85,11 @@ class Heat:
                 interrupted = error
         self._leave_strays()
         if interrupted is not None:
-            raise interrupted
+            try:
+                raise interrupted
+            finally:
+                # Its traceback holds this frame.
+                interrupted = None
 
     def _end(self, lane: Lane, *, outrun: bool) -> None:
         if lane.running and lane.task is not None and lane not in self._cancelled:
