@@ -64,6 +64,14 @@ def test_last_ties_go_by_priority_then_by_index(priority: int) -> None:
     assert race(Best(), field, (1.0, answers(1)), (1.0, answers(0))).winner == (priority, CONFIDENCE)
 
 
+def test_same_model_twice_is_two_candidates() -> None:
+    """R1, a defect of earlier racers: a candidate is known by its index, and its twin neither wins nor lends."""
+    events = [(1.0, answers(1, confidence=0.9)), (2.0, answers(0, confidence=0.2))]
+    field = field_of(count=2)
+    assert race(Best(), field, *events).winner == (1, CONFIDENCE)
+    assert value(Best(), field, 0) == (0.2, ConfidenceSource.LOGPROBS)
+
+
 def test_time_up_takes_the_surest_there() -> None:
     """R2: while others still run, time up decides and is told."""
     course = race(

@@ -34,6 +34,12 @@ def test_latency_counts_from_ones_own_start() -> None:
     assert Weighted().decide(late, 6.0) == Select(1, WEIGHTED_SCORE)
 
 
+def test_no_latency_is_the_best_latency() -> None:
+    """R7, a defect of earlier racers: an answer that took no time at all is the fastest, not the slowest."""
+    course = race(Weighted(), field_of(count=2), (0.0, answers(1)), (0.009, answers(0)))
+    assert course.winner == (1, WEIGHTED_SCORE)
+
+
 def test_unknown_past_ranks_last() -> None:
     """R7, a defect of earlier racers: a win rate that is no number breaks no comparison and wins nothing."""
     field = field_of(Entrant(0, win_rate=math.nan), Entrant(1, win_rate=0.01))
