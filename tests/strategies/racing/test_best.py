@@ -65,7 +65,7 @@ def test_last_ties_go_by_priority_then_by_index(priority: int) -> None:
 
 
 def test_same_model_twice_is_two_candidates() -> None:
-    """R1, a defect of earlier racers: a candidate is known by its index, and its twin neither wins nor lends."""
+    """R1, a defect of earlier racers: a candidate is known by its index, and not by its model."""
     events = [(1.0, answers(1, confidence=0.9)), (2.0, answers(0, confidence=0.2))]
     field = field_of(count=2)
     assert race(Best(), field, *events).winner == (1, CONFIDENCE)

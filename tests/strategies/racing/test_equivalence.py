@@ -164,8 +164,8 @@ def test_calls_without_json_stand_alone() -> None:
 
 def test_close_numbers_are_the_same_though_closeness_is_not_transitive() -> None:
     """R6: any two of a group are within the tolerance; a chain of neighbours is not one group."""
-    chain: dict[int, Key | None] = {0: 1.0, 1: 1 + 0.8e-6, 2: 1 + 1.7e-6}
-    assert grouped(chain) == [(0, 1), (2,)]
+    chain: dict[int, Key | None] = {0: 1.0, 1: 1 + 0.9e-6, 2: 1 + 1.7e-6}
+    assert grouped(chain) == [(1, 2), (0,)]
     assert grouped({0: 1 + 1.7e-6, 1: 1 + 0.8e-6, 2: 1.0, 3: 1 + 1.7e-6}) == [(0, 1, 3), (2,)]
     assert grouped({0: 0.0, 1: 1e-300, 2: -0.0, 3: -1e-300}) == [(0, 2), (1,), (3,)]
 

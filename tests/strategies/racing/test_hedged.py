@@ -98,6 +98,8 @@ def test_one_failure_starts_one() -> None:
     """R4: a start caused by a failure is not followed by another at the same moment."""
     course = race(Hedged(max_hedge_count=5), stream(1.0, 1.0, 1.0), (0.2, fails(0)), (0.9, writes(1)))
     assert course.starts == ((0.0, 0), (0.2, 1))
+    at_once = played(stream(1.0, 0.7, 1.0), (0.0, fails(0)), (0.0, starts(1)), started=[0])
+    assert Hedged(max_hedge_count=5).decide(at_once, 0.0) == Wait(0.7)
 
 
 def test_failure_beside_a_silent_one_starts_the_next_at_once() -> None:

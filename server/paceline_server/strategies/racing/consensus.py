@@ -144,10 +144,9 @@ def _judged(groups: Sequence[Sequence[int]], answered: set[int]) -> list[Group]:
 
 
 def _reach(keys: Mapping[int, Key | None], coming: int) -> int:
-    """The greatest size that a group can come to; nobody still to come joins one that stands alone."""
+    """The greatest size that a group can come to; nobody still to come joins an answer that stands alone."""
     joinable = {index: key for index, key in keys.items() if key is not None}
-    largest = max(map(len, grouped(joinable)), default=0) + coming
-    return max(largest, 1 if keys else 0)
+    return max(map(len, grouped(joinable)), default=0) + coming
 
 
 def _rival_reach(keys: Mapping[int, Key | None], index: int, coming: int) -> int:
@@ -155,9 +154,7 @@ def _rival_reach(keys: Mapping[int, Key | None], index: int, coming: int) -> int
 
     Numbers that are close to it may still end in another group than it, and count as rivals.
     """
-    key = keys[index]
-    rivals = {other: one for other, one in keys.items() if other != index and (one is None or one != key)}
-    return _reach(rivals, coming)
+    return _reach({other: key for other, key in keys.items() if key != keys[index]}, coming)
 
 
 def _rank(entrant: Entrant) -> tuple[Any, ...]:

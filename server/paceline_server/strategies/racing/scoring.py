@@ -54,7 +54,7 @@ def content_at(entrant: Entrant) -> float:
 
 def latency(entrant: Entrant, arrival: float) -> float:
     """Seconds from its own start to `arrival`."""
-    return NEVER if entrant.started_at is None else max(0.0, arrival - entrant.started_at)
+    return NEVER if entrant.started_at is None else arrival - entrant.started_at
 
 
 def latency_key(entrant: Entrant) -> Key:
