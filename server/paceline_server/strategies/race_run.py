@@ -21,6 +21,7 @@ from paceline_server.strategies.heat import Heat
 from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Model
 from paceline_server.strategies.outbox import Outbox
+from paceline_server.strategies.racing.allowance import Allowance
 from paceline_server.strategies.racing.contest import Contest
 from paceline_server.strategies.racing.judging import JUDGE_INDEX, Judging
 from paceline_server.strategies.racing.plan import RacePlan, Tell
@@ -55,6 +56,8 @@ class RaceRun:
             self._teller = Teller(self.outbox, self.heat, delivery, tell, call.record.untold)
         self._options = _options(call, plan.limits.first_content_timeout)
         self._starts_freely = call.record.starts_freely
+        self._allowance = _allowance(plan)
+        self._allowances = call.allowances if self._allowance is None else (*call.allowances, self._allowance)
 
     async def decided(self) -> Lane | None:
         """Run the race until the winner has ended; None if there is none."""
@@ -93,7 +96,7 @@ class RaceRun:
     def call_of(self, index: int, record: CallRecord) -> Call:
         """The call as a candidate gets it: with its own settings and its own branch of the record."""
         prompt = self._prompt(self.call.prompt, index)
-        return replace(self.call, prompt=prompt, record=record, options=self._options)
+        return self._beside(prompt, record)
 
     def turn_of(self, index: int) -> Turn:
         """Where a candidate stands: it passes over what is held, since others run beside it."""
@@ -116,7 +119,10 @@ class RaceRun:
 
     def take_hedge(self) -> bool:
         """Take a token for a start beside others."""
-        return self.plan.surroundings.hedges.spend()
+        taken = self.plan.surroundings.hedges.spend()
+        if taken:
+            self._none_due()
+        return taken
 
     def ask_judge(self, step: Judge) -> None:
         """Ask the judge, who answers by `Contest.judged`."""
@@ -124,7 +130,8 @@ class RaceRun:
         assert plan.judge is not None  # noqa: S101 - a rule that asks a judge is assembled with one
         judging = Judging(self.contest, step, self.call.prompt, plan.surroundings.rng)
         self.report.judge = record
-        call = replace(self.call, prompt=judging.prompt, record=record, options=self._options)
+        self._none_due()
+        call = self._beside(judging.prompt, record)
         lane = Lane(JUDGE_INDEX, record, judging)
         self._run(lane, plan.judge, call, Turn(self.turn.path_of("judge"), first_pass=True))
 
@@ -135,6 +142,17 @@ class RaceRun:
     def cancel_others(self, winner: Lane | None) -> None:
         """End all but this one, the judge's included."""
         self.heat.cancel_all(but=winner)
+
+    def _beside(self, prompt: Prompt, record: CallRecord) -> Call:
+        """The call as a model gets it that runs beside others, within what the race may take (R9)."""
+        return replace(
+            self.call, prompt=prompt, record=record, options=self._options, allowances=self._allowances
+        )
+
+    def _none_due(self) -> None:
+        """What was kept for a later start is for the one that is made now."""
+        if self._allowance is not None:
+            self._allowance.starts_due = max(0, self._allowance.starts_due - 1)
 
     def _run(self, lane: Lane, model: Model, call: Call, turn: Turn) -> None:
         if self.delivery is None:
@@ -178,6 +196,15 @@ class RaceRun:
             return delivery.aside(event)
 
         return through
+
+
+def _allowance(plan: RacePlan) -> Allowance | None:
+    """What all attempts of a race may take together, shared among those that it may start."""
+    if not plan.limits.bound_outlay:
+        return None
+    allowance = Allowance(plan.limits)
+    allowance.starts_due = plan.rule.start_count(len(plan.candidates)) + bool(plan.rule.judge_model)
+    return allowance
 
 
 def _target(lane: Lane, plan: RacePlan) -> Target:

@@ -19,6 +19,7 @@ from paceline_server.strategies.delivery import NOTHING_DELIVERED, Delivery
 from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Setback, Unanswered
 from paceline_server.strategies.race_run import RaceRun
+from paceline_server.strategies.racing.allowance import LimitReached
 from paceline_server.strategies.racing.candidate import is_request_fault
 from paceline_server.strategies.racing.rule import Entrant, Standing
 from paceline_server.strategies.verdict import deadline_exceeded
@@ -156,7 +157,8 @@ class Aftermath:
     def _unanswered(self) -> Unanswered:
         lanes = self._contest.lanes.values()
         ended = [lane.unanswered for lane in lanes if lane.unanswered is not None]
-        final = bool(ended) and all(unanswered.final for unanswered in ended)
+        # What this race may not take, another model of the call may.
+        final = bool(ended) and all(one.final and not _limited(one) for one in ended)
         return Unanswered(self._setbacks(), final=final, told=self._told())
 
     def _told(self) -> CallFailed | None:
@@ -178,3 +180,7 @@ class Aftermath:
                 "no candidate had an answer when the race had to decide; raise limits.decision_timeout",
             )
         return deadline_exceeded()
+
+
+def _limited(unanswered: Unanswered) -> bool:
+    return any(isinstance(setback, LimitReached) for setback in unanswered.setbacks)

@@ -45,6 +45,10 @@ class AllAtOnce:
         """Everyone, in the order of priority."""
         return [entrant.index for entrant in by_priority(field.entrants)]
 
+    def start_count(self, candidate_count: int) -> int:
+        """Everyone."""
+        return candidate_count
+
     def hedge_delay(self, observed: Callable[[float], float | None]) -> float:
         """Nobody is left to start."""
         return NEVER

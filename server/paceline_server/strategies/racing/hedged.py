@@ -79,6 +79,10 @@ class Hedged:
         due = _due(field)
         return Wait(due) if due > now else Start(following.index)
 
+    def start_count(self, candidate_count: int) -> int:
+        """The first, and as many hedges as there may be."""
+        return min(candidate_count, 1 + self.max_hedge_count)
+
     def hedge_delay(self, observed: Callable[[float], float | None]) -> float:
         """The fixed delay, else the observed one within its bounds; the greatest without observations."""
         if self.delay is not None:

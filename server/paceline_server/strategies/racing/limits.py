@@ -23,5 +23,11 @@ class RaceLimits:
     first_content_timeout: float | None = None
     candidate_timeout: float | None = None
 
+    @property
+    def bound_outlay(self) -> bool:
+        """Whether starts must reserve what they can take."""
+        bounds = (self.max_cost_nano_usd, self.max_output_token_count, self.max_started_count)
+        return any(bound is not None for bound in bounds)
+
 
 NO_LIMITS = RaceLimits()

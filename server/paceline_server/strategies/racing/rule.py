@@ -220,6 +220,10 @@ class Rule(Protocol):
         """Who starts at once, the most urgent first; at least one."""
         ...
 
+    def start_count(self, candidate_count: int) -> int:
+        """How many candidates it starts at most, of so many."""
+        ...
+
     def decide(self, field: Field, now: float) -> Step:
         """What is to be done next. With `field.time_is_up` it is `Select` or `Fail`."""
         ...
