@@ -32,6 +32,9 @@ providers:
 NO_RETRY = "attempts: {transient_retry_count: 0}\n"
 FAILED = completion_pb2.ATTEMPT_OUTCOME_FAILED
 SKIPPED = completion_pb2.ATTEMPT_OUTCOME_SKIPPED
+SUCCEEDED = completion_pb2.ATTEMPT_OUTCOME_SUCCEEDED
+CANCELLED = completion_pb2.ATTEMPT_OUTCOME_CANCELLED
+TIMED_OUT = completion_pb2.ATTEMPT_OUTCOME_TIMED_OUT
 
 
 def write_certificates(folder: Path) -> bytes:
@@ -237,6 +240,26 @@ async def test_the_clocks_of_attempts_are_as_configured(tmp_path: Path) -> None:
         first = told.finished.attempts[0]
         assert first.outcome == completion_pb2.ATTEMPT_OUTCOME_TIMED_OUT
         assert first.status.message == "no content within 0.2 s"
+
+
+async def test_when_a_slow_target_is_overtaken_is_as_configured(tmp_path: Path) -> None:
+    """attempts.overtake_after, C7: the next target starts beside a silent one when the file says."""
+    async with built(tmp_path, "attempts: {overtake_after: 200ms}\n" + SIMULATED) as gate:
+        finished = (await read_stream(gate.chain.StreamChain(ask("test/stalling,test/well")))).finished
+        assert [attempt.outcome for attempt in finished.attempts] == [CANCELLED, SUCCEEDED]
+
+
+async def test_a_request_says_itself_when_a_slow_target_is_overtaken(tmp_path: Path) -> None:
+    """ChainOptions.overtake_after, C7: it outranks the file, for unary calls too, and 0 is never."""
+    configured = "attempts: {overtake_after: 1ms, attempt_timeout: 300ms}\n"
+    async with built(tmp_path, configured + SIMULATED) as gate:
+        request = ask("test/stalling,test/well")
+        request.options.overtake_after.FromMilliseconds(100)
+        finished = await gate.chain.Chain(request)
+        assert [attempt.outcome for attempt in finished.attempts] == [CANCELLED, SUCCEEDED]
+        request.options.overtake_after.FromMilliseconds(0)
+        finished = await gate.chain.Chain(request)
+        assert [attempt.outcome for attempt in finished.attempts] == [TIMED_OUT, SUCCEEDED]
 
 
 async def test_closing_closes_the_connections_to_providers(tmp_path: Path) -> None:

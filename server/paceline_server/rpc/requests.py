@@ -47,7 +47,7 @@ def _options(wire: chain_pb2.ChainOptions, path: str, violations: Violations) ->
 
     # Zero is a value of its own: it switches overtaking off.
     shortest = SHORTEST_TIMEOUT if wire.overtake_after.seconds or wire.overtake_after.nanos else 0.0
-    violations.seconds(wire, "overtake_after", path, shortest, LONGEST_TIMEOUT)
+    overtake_after = violations.seconds(wire, "overtake_after", path, shortest, LONGEST_TIMEOUT)
     return ChainOptions(
         recovery=violations.choice(wire.recovery, enums.RECOVERY, f"{path}.recovery") or Recovery.RESTART,
         hold_token_count=violations.number(wire, "hold_token_count", path, 0, MAXIMUM_HOLD_TOKEN_COUNT),
@@ -56,4 +56,5 @@ def _options(wire: chain_pb2.ChainOptions, path: str, violations: Violations) ->
         first_content_timeout=seconds("first_content_timeout"),
         gap_timeout=seconds("gap_timeout"),
         attempt_timeout=seconds("attempt_timeout"),
+        overtake_after=overtake_after,
     )

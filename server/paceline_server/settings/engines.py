@@ -47,6 +47,22 @@ class AttemptSettings(Section):
     reasoning_attempt_timeout: PositiveDuration = _duration(
         _ATTEMPTS.reasoning_attempt_timeout, "The same for targets with `reasons_unseen`."
     )
+    overtake_after: Duration = _duration(
+        _ATTEMPTS.overtake_after,
+        "Streams: the next target starts beside one without content for so long; 0 for never.",
+    )
+    reasoning_overtake_after: Duration = _duration(
+        _ATTEMPTS.reasoning_overtake_after,
+        "The same for targets with `reasons_unseen`, unary calls included.",
+    )
+    unary_overtake_after: Duration = _duration(
+        _ATTEMPTS.unary_overtake_after, "Unary calls: the same for one without its answer."
+    )
+    overtake_quantile: Annotated[Share, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="As in 0.99: the next target starts after this quantile of what the slow one usually "
+        "takes, once enough calls were observed; unset: as above.",
+    )
     transient_retry_count: Annotated[Count, Field(le=100)] = Field(
         default=_ATTEMPTS.transient_retry_count,
         description="Further tries on the same target before the next one.",

@@ -47,8 +47,8 @@ class Pace:
             if observed is not None:
                 return observed
         if model.reasons_unseen:
-            return config.reasoning_overtake_after
-        return config.overtake_after if self.streaming else config.unary_overtake_after
+            return config.reasoning_overtake_after or NEVER
+        return (config.overtake_after if self.streaming else config.unary_overtake_after) or NEVER
 
     def take_hedge(self) -> bool:
         """Take a token for a start beside another; tells whether there was one."""

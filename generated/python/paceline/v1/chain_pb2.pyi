@@ -130,8 +130,7 @@ class ChainOptions(_message.Message):
         slow one; the first content wins, the other attempt is cancelled, and its
         cost is in the total. The slow target is not penalised. Unset: 10 s in a
         stream, 30 s in a unary call, 60 s for a target that reasons unseen. Zero
-        switches overtaking off. In this version it is accepted, and not yet in
-        effect: no target overtakes another.
+        switches overtaking off.
         """
 
     def __init__(
