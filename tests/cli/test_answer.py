@@ -18,6 +18,7 @@ from paceline.v1.completion_pb2 import (
 )
 from paceline_server.cli.answer import VOID, AnswerPrinter
 from tests.cli.messages import SICK, STARTED, recovered_stream, response, text_event
+from tests.cli.race_messages import response as race_response
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -127,3 +128,16 @@ def test_an_open_line_is_ended() -> None:
     printer.end_line()
     printer.end_line()
     assert out.getvalue() == "half\n"
+
+
+def test_a_chain_tells_of_the_race_that_answered() -> None:
+    """ChainResponse.race: who won, by which rule, and what of the cost the losers had."""
+    answer = response()
+    answer.race.MergeFrom(race_response().summary)
+    _, err = printed(io.StringIO(), io.StringIO(), StreamChainResponse(finished=answer))
+    assert err.splitlines() == [
+        "answered by p/well, STOP, in 2 attempts",
+        "race of 2: candidate 1 (p/sure) won, FIRST_CONTENT after 0.3 s",
+        "cost 3 input + 4 output tokens, $0.00005",
+        "of that for losers and judges 3 input + 1 output tokens, $0.00002",
+    ]

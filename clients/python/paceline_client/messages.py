@@ -15,6 +15,7 @@ from paceline.v1.race_pb2 import (
     RaceStrategy,
     RaceSummary,
     StreamRaceResponse,
+    WinnerSelected,
 )
 from paceline.v1.targets_pb2 import (
     ListModelsResponse,
@@ -52,4 +53,5 @@ __all__ = [
     "TargetStatus",
     "Usage",
     "WatchTargetsResponse",
+    "WinnerSelected",
 ]

@@ -12,6 +12,7 @@ from typing import Literal
 
 from paceline.v1.completion_pb2 import RECOVERY_UNSPECIFIED
 from paceline.v1.race_pb2 import (
+    Equivalence,
     RaceCandidate,
     RaceLimits,
     RaceRequest,
@@ -26,6 +27,7 @@ from paceline_client.prompt import RecoveryName, recovery_value, text_prompt
 from paceline_client.stream import AnswerStream, seconds
 
 StrategyName = Literal["first", "best", "consensus", "weighted", "quality", "hedged"]
+EquivalenceName = Literal["normalized_text", "json", "number", "tool_call", "judge"]
 
 
 def race_request(
@@ -87,6 +89,11 @@ def stream_race(
             before it ends.
     """
     return AnswerStream(RaceServiceStub(channel).StreamRace(request, timeout=seconds(time_limit)))
+
+
+def equivalence_value(name: EquivalenceName) -> Equivalence.ValueType:
+    """An equivalence of answers by its name."""
+    return Equivalence.Value(f"EQUIVALENCE_{name.upper()}")
 
 
 def _candidate(model: str | RaceCandidate) -> RaceCandidate:

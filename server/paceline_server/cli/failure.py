@@ -11,6 +11,8 @@ import click
 from paceline_client.errors import CallFailed, PacelineError
 from paceline_client.messages import CallFailure
 from paceline_client.words import enum_word, target_spec, usage_words
+from paceline_server.cli.printable import one_line
+from paceline_server.cli.race_words import group_lines
 from paceline_server.cli.words import in_words
 
 REMEDIES = {
@@ -26,9 +28,11 @@ REMEDIES = {
     "PROVIDER_MISCONFIGURED": "the gateway's operator must correct its key or account at the provider",
     "STREAM_BROKEN": "unless --recovery none was asked for, no other target was left: name more in the chain",
     "STATE_UNAVAILABLE": "the gateway cannot reach its shared state; its log says why",
+    "NO_CONSENSUS": "ask for a smaller quorum, for another equivalence, or ask more models",
+    "LIMIT_REACHED": "allow the race more, or give it models that need less",
     "INTERNAL": "give the id of the call to the gateway's operator, whose log says more",
     "UNIMPLEMENTED": "the gateway does not offer this; it may be older than this command",
-    "DEADLINE_EXCEEDED": "give it more time, for a chain with --timeout",
+    "DEADLINE_EXCEEDED": "give it more time, for a chain or a race with --timeout",
 }
 """What to do, by reason; or by code, where the gateway itself gave no reason."""
 
@@ -41,9 +45,9 @@ def show_failure(error: PacelineError, address: str, *, tls: bool, with_attempts
         lines = list(_unreachable(error, address, tls=tls))
     else:
         lines = list(_failed(error, with_attempts=with_attempts))
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {lines[0]}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {one_line(lines[0])}", err=True)
     for line in lines[1:]:
-        click.echo(f"  {line}", err=True)
+        click.echo(f"  {one_line(line)}", err=True)
 
 
 def show_failure_as_json(error: PacelineError) -> None:
@@ -66,6 +70,7 @@ def _failed(error: CallFailed, *, with_attempts: bool) -> Iterator[str]:
         if violation.description not in error.message:
             yield f"{violation.subject}: {violation.description}".removeprefix(": ")
     if error.call_failure is not None:
+        yield from group_lines(error.call_failure.groups)
         if with_attempts:
             yield from _attempts(error.call_failure)
         yield f"cost so far: {usage_words(error.call_failure.total_usage)}"
@@ -100,8 +105,16 @@ def _as_data(error: PacelineError) -> dict[str, object]:
             for violation in error.violations
         ],
         "retryAfterSeconds": _seconds(error.retry_after),
+        "groups": [] if error.call_failure is None else _groups(error.call_failure),
     }
     return {key: value for key, value in data.items() if value not in ("", None, [], {})}
+
+
+def _groups(failure: CallFailure) -> list[dict[str, object]]:
+    return [
+        {"preview": group.preview, "candidateIndices": list(group.candidate_indices)}
+        for group in failure.groups
+    ]
 
 
 def _seconds(duration: timedelta | None) -> float | None:

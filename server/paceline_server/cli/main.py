@@ -26,6 +26,7 @@ class Lazy(NamedTuple):
 COMMANDS = {
     "serve": Lazy("serve", "serve", "Start a gateway."),
     "chain": Lazy("chain", "chain", "Ask a model, or a chain of models, and print the answer."),
+    "race": Lazy("race", "race", "Let several models race, and print the winner's answer."),
     "targets": Lazy("targets", "targets", "Show the targets and their health."),
     "bench-target": Lazy("bench", "bench_target", "Take a target, or a provider, out of use."),
     "unbench-target": Lazy("bench", "unbench_target", "Take it into use again."),

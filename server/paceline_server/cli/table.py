@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from paceline_server.cli.printable import one_line
+
 WIDE = 10_000
 """Columns where nobody looks at the width: a pipe must get every letter."""
 
@@ -29,7 +31,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, style=_COLOURS.get(cell.partition(" ")[0], "")) for cell in row))
+        table.add_row(*(Text(one_line(cell), style=_COLOURS.get(cell.partition(" ")[0], "")) for cell in row))
     terminal = sys.stdout.isatty()
     console = Console(file=sys.stdout, width=None if terminal else WIDE, highlight=False)
     with console.capture() as capture:

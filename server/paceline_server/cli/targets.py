@@ -13,6 +13,7 @@ from paceline_client.targets import list_targets, watch_targets
 from paceline_client.words import dollars, enum_word, one_line_json, target_spec
 from paceline_server.cli.connection import Connection, connection_options
 from paceline_server.cli.exits import OK, epilog
+from paceline_server.cli.printable import one_line
 from paceline_server.cli.table import print_table
 from paceline_server.cli.words import relative
 
@@ -57,7 +58,7 @@ async def _watch(channel: Channel, provider: str, *, as_json: bool) -> int:
             elif event.HasField("snapshot"):
                 print_targets(event.snapshot.targets, datetime.now(UTC))
             elif event.HasField("change"):
-                click.echo(change_line(event.change))
+                click.echo(one_line(change_line(event.change)))
     return OK
 
 
