@@ -141,7 +141,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise not_connected(error) from error
         except asyncio.CancelledError as error:
             # A pool that closes cancels those who wait in it, whom nobody else has cancelled.
-            task = asyncio.current_task()
-            if self._closed and task is not None and not task.cancelling():
+            if self._closed and not _is_cancelled():
                 raise httpx.ConnectError("the transport was closed") from error
             raise
+
+
+def _is_cancelled() -> bool:
+    """Whether the current task is. No frame of its cancellation may hold it: it keeps the cancellation."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

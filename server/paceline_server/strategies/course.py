@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from paceline_server.completion.answer import Completion
-from paceline_server.completion.errors import CallFailed
 from paceline_server.strategies.call import Admission, Call, Turn
 from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.lane import Lane
-from paceline_server.strategies.model import Model, Setback, Unanswered
+from paceline_server.strategies.model import Model, Setback, Telling, Unanswered
 from paceline_server.strategies.overtaking import Overtaking, Pace
 
 Ask = Callable[[int, Turn, Lane | None], Awaitable[Completion]]
@@ -44,7 +43,7 @@ class Course:
     pace: Pace | None = None
     setbacks: list[Setback] = field(default_factory=list)
     held: list[tuple[int, Unanswered]] = field(default_factory=list)
-    told: list[CallFailed | None] = field(default_factory=list)
+    told: list[Telling | None] = field(default_factory=list)
     rejected_count: int = 0
     final: bool = False
 

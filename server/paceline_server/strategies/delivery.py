@@ -28,6 +28,10 @@ from paceline_server.strategies.model import Broken
 NEVER_SENT = (AttemptOutcome.SKIPPED, AttemptOutcome.REJECTED)
 
 
+Detour = Callable[["Delivery", Delta], Awaitable[None]]
+"""Takes a delta in the place of the sink."""
+
+
 class Delivery:
     """A sink that knows what has been delivered.
 
@@ -66,13 +70,14 @@ class Delivery:
         self._seen_character_count = 0
         self._source_index = 0
         self._announcement: Callable[[], Awaitable[None]] | None = None
-        self._detour: Callable[[Delta], Awaitable[None]] | None = None
-        self._detour_behind: Callable[[Delta], Awaitable[None]] | None = None
+        # Functions and no methods, which would hold what they are kept in.
+        self._detour: Detour | None = None
+        self._detour_behind: Detour | None = None
         if recovery is Recovery.HOLD and hold_token_count > 0:
-            self._detour = self._hold
+            self._detour = Delivery._hold
         elif recovery is Recovery.CONTINUE:
             self._joined = JoinedAnswer()
-            self._detour = self._join
+            self._detour = Delivery._join
 
     @property
     def aside(self) -> Sink:
@@ -100,7 +105,13 @@ class Delivery:
         if self._announcement is None:
             self._detour_behind = self._detour
         self._announcement = tell
-        self._detour = self._announced
+        self._detour = Delivery._announced
+
+    def announce_nothing(self) -> None:
+        """Nothing is to be told before the next content after all."""
+        if self._announcement is not None:
+            self._announcement = None
+            self._detour = self._detour_behind
 
     async def settled(self) -> None:
         """The answer is whole: what was held back may be delivered."""
@@ -133,7 +144,7 @@ class Delivery:
             return self._take(event)
         self._seen_character_count += character_count(event.kind)
         if self._detour is not None:
-            return self._detour(event)
+            return self._detour(self, event)
         # Every token comes by here, so the sink's own coroutine is handed on instead of being waited for.
         self.delivered = True
         return self._sink(event)
@@ -188,7 +199,7 @@ class Delivery:
         if tell is not None:
             await tell()
         if self._detour is not None:
-            await self._detour(delta)
+            await self._detour(self, delta)
             return
         self.delivered = True
         await self._sink(delta)

@@ -48,8 +48,7 @@ class Heat:
         finally:
             self._leave_strays()
             for lane in self._lanes:
-                # A task keeps the exception that it ended with, whose frames hold this heat.
-                lane.task = None
+                lane.let_go()
             self._lanes.clear()
 
     def start(self, lane: Lane, ask: Callable[[], Awaitable[Completion]]) -> None:

@@ -108,6 +108,21 @@ class Lane:
         self.held.clear()
         self._end()
 
+    def let_go(self) -> None:
+        """Nobody waits for it any more: keep nothing that holds on to this."""
+        # A task keeps the exception that it ended with, whose frames hold this.
+        self.task = None
+        self._outlet = None
+
+    def raise_error(self) -> None:
+        """Raise what ended it, if that was no word of the engines'; kept here, its frames would hold it."""
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+
     def take_held(self) -> list[Delta]:
         """What it has written and nobody has been given, neighbours of one part joined."""
         held, self.held = self.held, []

@@ -5,7 +5,7 @@ Who holds a model never asks which kind it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from paceline_server.completion.answer import Completion, Target
@@ -17,6 +17,10 @@ from paceline_server.strategies.racing.allowance import LimitReached
 
 Setback = AttemptFailure | Held | LimitReached
 """Why one target gave no answer: it failed, or it was not tried."""
+
+
+Telling = Callable[[], CallFailed]
+"""Makes the caller's error, which is raised from what is kept of its causes and so must not be kept there."""
 
 
 @immutable(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Unanswered(Exception):
         retry_wait: float | None = None,
         broken: Broken | None = None,
         refused: bool = False,
-        told: CallFailed | None = None,
+        told: Telling | None = None,
     ) -> None:
         """Make one.
 
@@ -48,7 +52,7 @@ class Unanswered(Exception):
             retry_wait: Trying the same model again after so many seconds is worth it; None: it is not.
             broken: Set if content had been delivered that nothing could replace.
             refused: The target does not go on with the answer; from the start it may give one.
-            told: What the caller is told, where the setbacks are not what it comes to.
+            told: Makes what the caller is told, where the setbacks are not what it comes to.
         """
         super().__init__("; ".join(str(setback) for setback in setbacks))
         self.setbacks = tuple(setbacks)

@@ -192,8 +192,7 @@ class Overtaking:
                 self._tries.put_back(lane.index)
         if self._chosen is None:
             return None
-        if self._chosen.error is not None:
-            raise self._chosen.error
+        self._chosen.raise_error()
         return self._chosen.completion
 
     def _stop_timer(self) -> None:

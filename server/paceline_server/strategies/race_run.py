@@ -90,6 +90,9 @@ class RaceRun:
         """Keep what there is to tell, and let go of everything else: it would hold on to itself."""
         if self._teller is not None:
             self._teller.leave()
+        if self.delivery is not None:
+            # Who was to be announced, and has written nothing, knows this.
+            self.delivery.announce_nothing()
         self.report.close()
         self.contest.close()
 

@@ -43,7 +43,7 @@ _SAID_OF_THE_PROMPT = frozenset({FailureClass.UNSUPPORTED, FailureClass.CONTEXT_
 def verdict(unanswered: Unanswered, now: float) -> CallFailed:
     """The caller's error; `now` in seconds since the epoch."""
     if unanswered.told is not None:
-        return unanswered.told
+        return unanswered.told()
     setbacks = unanswered.setbacks
     failures = [setback for setback in setbacks if isinstance(setback, AttemptFailure)]
     if unanswered.broken is not None:

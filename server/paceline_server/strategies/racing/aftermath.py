@@ -17,7 +17,7 @@ from paceline_server.strategies.call import Turn
 from paceline_server.strategies.course import Course
 from paceline_server.strategies.delivery import NOTHING_DELIVERED, Delivery
 from paceline_server.strategies.lane import Lane
-from paceline_server.strategies.model import Setback, Unanswered
+from paceline_server.strategies.model import Setback, Telling, Unanswered
 from paceline_server.strategies.race_run import RaceRun
 from paceline_server.strategies.racing.allowance import LimitReached
 from paceline_server.strategies.racing.candidate import is_request_fault
@@ -46,8 +46,7 @@ class Aftermath:
         """
         if winner is None:
             return await self._turn_back()
-        if winner.error is not None:
-            raise winner.error
+        winner.raise_error()
         if winner.completion is None:
             return await self._recover(winner)
         self.won = winner.index
@@ -161,25 +160,31 @@ class Aftermath:
         final = bool(ended) and all(one.final and not _limited(one) for one in ended)
         return Unanswered(self._setbacks(), final=final, told=self._told())
 
-    def _told(self) -> CallFailed | None:
+    def _told(self) -> Telling | None:
         """What the caller is told, where that is not what the candidates failed of."""
         contest = self._contest
         if contest.failed is not None and contest.failed.no_consensus:
             agreement = contest.rule.agreement(contest.field)
             largest = len(agreement.groups[0].candidate_indices) if agreement and agreement.groups else 0
-            return CallFailed(
-                ErrorReason.NO_CONSENSUS,
-                f"at most {largest} of {len(contest.candidates)} candidates agree, which is too few; "
-                "the groups of answers are in the details",
-            )
+            return partial(_no_consensus, largest, len(contest.candidates))
         if not contest.field.time_is_up:
             return None
-        if contest.clocks.cut_by_limit:
-            return CallFailed(
-                ErrorReason.LIMIT_REACHED,
-                "no candidate had an answer when the race had to decide; raise limits.decision_timeout",
-            )
-        return deadline_exceeded()
+        return _out_of_time if contest.clocks.cut_by_limit else deadline_exceeded
+
+
+def _no_consensus(largest: int, candidate_count: int) -> CallFailed:
+    return CallFailed(
+        ErrorReason.NO_CONSENSUS,
+        f"at most {largest} of {candidate_count} candidates agree, which is too few; "
+        "the groups of answers are in the details",
+    )
+
+
+def _out_of_time() -> CallFailed:
+    return CallFailed(
+        ErrorReason.LIMIT_REACHED,
+        "no candidate had an answer when the race had to decide; raise limits.decision_timeout",
+    )
 
 
 def _limited(unanswered: Unanswered) -> bool:

@@ -23,10 +23,9 @@ class RaceClocks:
         cut_by_limit: Whether that is its own limit, and not the caller's deadline.
     """
 
-    def __init__(self, call: Call, limits: RaceLimits, ring: Callable[[], None]) -> None:
-        """Begin now; `ring` is called at each moment that was waited for."""
+    def __init__(self, call: Call, limits: RaceLimits) -> None:
+        """Begin now."""
         self._loop = asyncio.get_running_loop()
-        self._ring = ring
         self._candidate_timeout = limits.candidate_timeout
         self._timer: asyncio.TimerHandle | None = None
         margin = max(LEAST_MARGIN, MARGIN_SHARE * (call.deadline - call.started_at))
@@ -46,22 +45,18 @@ class RaceClocks:
             return []
         return [lane for lane in lanes if lane.running and now >= lane.started_at + limit]
 
-    def wait(self, until: float, lanes: Iterable[Lane]) -> None:
-        """Ring at `until`, or at a moment of the clocks' own before it."""
+    def wait(self, until: float, lanes: Iterable[Lane], ring: Callable[[], None]) -> None:
+        """Call `ring` at `until`, or at a moment of the clocks' own before it."""
         self.stop()
         limit = self._candidate_timeout
         ends = [] if limit is None else [lane.started_at + limit for lane in lanes if lane.running]
         now = self._loop.time()
         moment = min(until, self.decides_at, *(end for end in ends if end > now))
         if moment != NEVER:
-            self._timer = self._loop.call_at(moment, self._rang)
+            self._timer = self._loop.call_at(moment, ring)
 
     def stop(self) -> None:
-        """Ring no more."""
+        """Ring no more, and keep nobody who was to be called: he knows these clocks."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _rang(self) -> None:
-        self._timer = None
-        self._ring()

@@ -57,7 +57,7 @@ class Contest:
         self.selected: Select | None = None
         self.failed: Fail | None = None
         self.decided_at: float | None = None
-        self.clocks = RaceClocks(call, plan.limits, self.advance)
+        self.clocks = RaceClocks(call, plan.limits)
         self.out_of_time: set[int] = set()
         self._call = call
         self._acts: Acts | None = None
@@ -155,7 +155,7 @@ class Contest:
                 acts.ask_judge(step)
             else:
                 until = step.until if isinstance(step, Wait) else NEVER
-                self.clocks.wait(until, self.lanes.values())
+                self.clocks.wait(until, self.lanes.values(), self.advance)
                 return
 
     def reselect(self, index: int, decision: RaceDecision) -> WinnerSelected:

@@ -70,6 +70,8 @@ class RaceReport:
         """Keep what there is to tell, and let go of the race."""
         self._closed = self.summary()
         self._contest = None
+        # A branch knows the whole call, whose record has this.
+        self.judge = None
 
     def candidate(self, index: int) -> CandidateReport:
         """How one candidate fared, or fares."""
