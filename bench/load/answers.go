@@ -16,6 +16,9 @@ const (
 	modelStamped  = "stamped"  // the head at once, and later one event that tells how long the upstream took
 	modelLate     = "late"     // as stamped, but head and event are one write
 	modelStalled  = "stalled"  // one event, and then nothing
+	modelEarly    = "early"    // a stream after earlyDelay, whose event tells when it was written
+	modelWhole    = "whole"    // as early, but one JSON answer
+	modelTardy    = "tardy"    // nothing for tardyDelay; tells who asks for it when the connection was closed
 )
 
 const (

@@ -15,12 +15,7 @@ import (
 // Servers bound the streams of a connection, and a client that had one only would wait for its turn.
 const streamsPerConnection = 100
 
-const (
-	unaryMethod  = "/paceline.v1.ChainService/Chain"
-	streamMethod = "/paceline.v1.ChainService/StreamChain"
-)
-
-var streamDescription = &grpc.StreamDesc{StreamName: "StreamChain", ServerStreams: true}
+var streamDescription = &grpc.StreamDesc{ServerStreams: true}
 
 // rawCodec sends and gives bytes as they are.
 type rawCodec struct{}
@@ -43,17 +38,15 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, value any) error {
 
 // grpcDialer speaks Paceline's contract.
 type grpcDialer struct {
+	service     service
 	connections []*grpc.ClientConn
 	requests    [][]byte
 	turn        atomic.Uint64
 }
 
-// dialGRPC connects to a gateway; the requests are for the specs, in turn.
-func dialGRPC(address string, specs []string, workers int, patient bool) (*grpcDialer, error) {
-	dialer := &grpcDialer{}
-	for _, spec := range specs {
-		dialer.requests = append(dialer.requests, chainRequest(spec, patient))
-	}
+// dialGRPC connects to a gateway, of which the requests are made in turn.
+func dialGRPC(address string, service service, requests [][]byte, workers int) (*grpcDialer, error) {
+	dialer := &grpcDialer{service: service, requests: requests}
 	for range (workers + streamsPerConnection - 1) / streamsPerConnection {
 		connection, err := grpc.NewClient("passthrough:///"+address,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -88,7 +81,7 @@ func (c *grpcCaller) request() []byte {
 }
 
 func (c *grpcCaller) unary(ctx context.Context) ([]byte, error) {
-	if err := c.connection.Invoke(ctx, unaryMethod, c.request(), &c.received); err != nil {
+	if err := c.connection.Invoke(ctx, c.dialer.service.unaryMethod, c.request(), &c.received); err != nil {
 		return nil, err
 	}
 	return checkedAnswer(c.received)
@@ -97,7 +90,7 @@ func (c *grpcCaller) unary(ctx context.Context) ([]byte, error) {
 func (c *grpcCaller) stream(ctx context.Context, onDelta func(text []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := c.connection.NewStream(ctx, streamDescription, streamMethod)
+	stream, err := c.connection.NewStream(ctx, streamDescription, c.dialer.service.streamMethod)
 	if err != nil {
 		return err
 	}
@@ -114,7 +107,7 @@ func (c *grpcCaller) stream(ctx context.Context, onDelta func(text []byte) error
 		} else if err != nil {
 			return err
 		}
-		text, err := fieldAt(c.received, deltaText)
+		text, err := fieldAt(c.received, c.dialer.service.deltaText)
 		if err != nil {
 			return err
 		}
@@ -123,7 +116,7 @@ func (c *grpcCaller) stream(ctx context.Context, onDelta func(text []byte) error
 			if err := onDelta(text); err != nil {
 				return err
 			}
-		} else if finished, err = finishedLength(c.received, finished); err != nil {
+		} else if finished, err = c.finishedLength(finished); err != nil {
 			return err
 		}
 	}
@@ -133,9 +126,9 @@ func (c *grpcCaller) stream(ctx context.Context, onDelta func(text []byte) error
 	return nil
 }
 
-// finishedLength is the length of the answer in a `finished` event, or `before` if this is another event.
-func finishedLength(event []byte, before int) (int, error) {
-	answer, err := fieldAt(event, finishedEvent)
+// finishedLength is the length of the answer if a `finished` event was received, or else `before`.
+func (c *grpcCaller) finishedLength(before int) (int, error) {
+	answer, err := fieldAt(c.received, c.dialer.service.finishedEvent)
 	if err != nil || answer == nil {
 		return before, err
 	}
@@ -143,7 +136,7 @@ func finishedLength(event []byte, before int) (int, error) {
 	return len(text), err
 }
 
-// checkedAnswer is the text of a ChainResponse that has counted its tokens.
+// checkedAnswer is the text of a ChainResponse, or of a RaceResponse, that has counted its tokens.
 func checkedAnswer(response []byte) ([]byte, error) {
 	usage, err := fieldAt(response, answerUsage)
 	if err != nil {

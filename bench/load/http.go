@@ -16,7 +16,7 @@ import (
 type httpDialer struct {
 	address string
 	model   string
-	headers headers
+	headers texts
 }
 
 func (d *httpDialer) close() {}

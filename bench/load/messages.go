@@ -15,27 +15,61 @@ const roleUser = 2
 
 // Paths of fields, from the outside in.
 var (
-	deltaText      = []protowire.Number{4, 2, 1}       // StreamChainResponse.delta.text.text
-	finishedEvent  = []protowire.Number{6}             // StreamChainResponse.finished, a ChainResponse
-	answerText     = []protowire.Number{2, 1, 1, 1}    // ChainResponse.completion.parts.text.text
-	answerUsage    = []protowire.Number{2, 6}          // ChainResponse.completion.usage
+	answerText     = []protowire.Number{2, 1, 1, 1}    // ChainResponse.completion.parts.text.text, RaceResponse. ...
+	answerUsage    = []protowire.Number{2, 6}          // ChainResponse.completion.usage, RaceResponse. ...
 	outputTokens   = protowire.Number(4)               // Usage.output_token_count
 	errNoMessage   = errors.New("this is no protobuf") //
 	longGapSeconds = uint64(24 * 60 * 60)
 )
 
+// service is one of the contract's, as far as the load needs it.
+type service struct {
+	unaryMethod   string
+	streamMethod  string
+	deltaText     []protowire.Number // of an event of a stream: delta.text.text
+	finishedEvent []protowire.Number // likewise: finished, which is what a unary call answers
+}
+
+var (
+	chainService = service{
+		"/paceline.v1.ChainService/Chain",
+		"/paceline.v1.ChainService/StreamChain",
+		[]protowire.Number{4, 2, 1},
+		[]protowire.Number{6},
+	}
+	raceService = service{
+		"/paceline.v1.RaceService/Race",
+		"/paceline.v1.RaceService/StreamRace",
+		[]protowire.Number{6, 2, 1},
+		[]protowire.Number{11},
+	}
+)
+
+// raceRequest is a RaceRequest whose candidates are the specs, without a strategy of its own.
+func raceRequest(specs []string) []byte {
+	var request []byte
+	for _, spec := range specs {
+		request = append(request, messageField(1, stringField(1, spec))...)
+	}
+	return append(request, messageField(3, promptMessage())...)
+}
+
 // chainRequest is a ChainRequest for spec, whose stream may pause for as long as the contract allows.
 func chainRequest(spec string, patient bool) []byte {
-	text := stringField(1, prompt)
-	part := messageField(1, text)
-	message := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), roleUser)
-	message = append(message, messageField(2, part)...)
-	request := append(stringField(1, spec), messageField(2, messageField(1, message))...)
+	request := append(stringField(1, spec), messageField(2, promptMessage())...)
 	if patient {
 		seconds := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), longGapSeconds)
 		request = append(request, messageField(4, messageField(6, seconds))...)
 	}
 	return request
+}
+
+// promptMessage is a Prompt of one message.
+func promptMessage() []byte {
+	text := stringField(1, prompt)
+	part := messageField(1, text)
+	message := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), roleUser)
+	return messageField(1, append(message, messageField(2, part)...))
 }
 
 func stringField(number protowire.Number, value string) []byte {

@@ -13,21 +13,24 @@ type options struct {
 	http        bool
 	model       string
 	names       int
+	asked       texts
+	race        bool
+	text        string
 	concurrency int
 	warmUp      int
 	calls       int
 	pid         int
 	upstream    string
-	headers     headers
+	headers     texts
 }
 
-// headers are lines that are sent with each HTTP request, as they are.
-type headers []string
+// texts are the values of an option that may be repeated.
+type texts []string
 
-func (h *headers) String() string { return strings.Join(*h, ", ") }
+func (t *texts) String() string { return strings.Join(*t, " ") }
 
-func (h *headers) Set(line string) error {
-	*h = append(*h, line)
+func (t *texts) Set(text string) error {
+	*t = append(*t, text)
 	return nil
 }
 
@@ -38,6 +41,9 @@ func parseOptions(arguments []string) (options, error) {
 	flags.BoolVar(&o.http, "http", false, "speak OpenAI's format over HTTP instead of gRPC")
 	flags.StringVar(&o.model, "model", modelUnary, "which answer of the mock upstream is asked for")
 	flags.IntVar(&o.names, "names", 0, "how many configured names are asked in turn; 0 asks the target itself")
+	flags.Var(&o.asked, "spec", "a spec that is asked instead, in turn with the others; may be repeated")
+	flags.BoolVar(&o.race, "race", false, "let the specs race in each call, instead of asking them in turn")
+	flags.StringVar(&o.text, "text", "", "what answers say that are not the mock upstream's")
 	flags.IntVar(&o.concurrency, "concurrency", 1, "how many calls are open at a time")
 	flags.IntVar(&o.warmUp, "warm-up", 0, "calls before those that count")
 	flags.IntVar(&o.calls, "calls", 1, "calls that count")
@@ -55,6 +61,9 @@ func parseOptions(arguments []string) (options, error) {
 
 // specs are what a gateway is asked for, in turn.
 func (o options) specs() []string {
+	if len(o.asked) > 0 {
+		return o.asked
+	}
 	if o.names == 0 {
 		return []string{"mock/" + o.model}
 	}
@@ -69,5 +78,12 @@ func (o options) dial() (dialer, error) {
 	if o.http {
 		return &httpDialer{address: o.address, model: o.model, headers: o.headers}, nil
 	}
-	return dialGRPC(o.address, o.specs(), o.concurrency, o.model == modelStalled)
+	if o.race {
+		return dialGRPC(o.address, raceService, [][]byte{raceRequest(o.specs())}, o.concurrency)
+	}
+	var requests [][]byte
+	for _, spec := range o.specs() {
+		requests = append(requests, chainRequest(spec, o.model == modelStalled))
+	}
+	return dialGRPC(o.address, chainService, requests, o.concurrency)
 }

@@ -21,6 +21,7 @@ type outcome struct {
 	Latency      spread    `json:"latency_ms"`
 	FirstContent spread    `json:"first_content_ms"`
 	Timeline     *timeline `json:"timeline,omitempty"`
+	Decided      *decided  `json:"decided,omitempty"`
 }
 
 // run makes the calls and prints the outcome; any failed or wrong call fails it all.
@@ -113,16 +114,21 @@ func gathered(workers []*worker) outcome {
 	var found outcome
 	var latencies, firsts []int64
 	var streams [][]mark
+	var races []raced
 	for _, worker := range workers {
 		found.Calls += len(worker.latencies)
 		found.Deltas += worker.deltas
 		latencies = append(latencies, worker.latencies...)
 		firsts = append(firsts, worker.firsts...)
 		streams = append(streams, worker.streams...)
+		races = append(races, worker.races...)
 	}
 	found.Latency, found.FirstContent = spreadOf(latencies), spreadOf(firsts)
 	if len(streams) > 0 {
 		found.Timeline = timelineOf(streams)
+	}
+	if len(races) > 0 {
+		found.Decided = decidedOf(races)
 	}
 	return found
 }

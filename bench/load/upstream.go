@@ -57,6 +57,9 @@ func answer(connection net.Conn, request request) error {
 	if strings.HasPrefix(request.path, acknowledgePath) {
 		return answerAcknowledgement(connection, request.path)
 	}
+	if request.path == closingPath {
+		return answerClosing(connection)
+	}
 	switch request.model {
 	case modelUnary:
 		return write(connection, unaryAnswer)
@@ -72,6 +75,12 @@ func answer(connection net.Conn, request request) error {
 		return answerStamped(connection, openStream, nil)
 	case modelLate:
 		return answerStamped(connection, nil, openStream)
+	case modelEarly:
+		return answerEarly(connection)
+	case modelWhole:
+		return answerWhole(connection)
+	case modelTardy:
+		return awaitClosing(connection)
 	case modelStalled:
 		return write(connection, joined(openStream, tokenChunks[0]))
 	}

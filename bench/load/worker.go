@@ -13,11 +13,13 @@ type worker struct {
 	options      options
 	caller       caller
 	acknowledger *acknowledger
+	closings     *closings
 	latencies    []int64
 	firsts       []int64
 	deltas       int
 	text         []byte
 	streams      [][]mark
+	races        []raced
 }
 
 func newWorker(options options, dialer dialer, index int) (*worker, error) {
@@ -26,15 +28,18 @@ func newWorker(options options, dialer dialer, index int) (*worker, error) {
 		return nil, err
 	}
 	worker := &worker{options: options, caller: caller}
-	if options.model == modelLockstep {
+	switch options.model {
+	case modelLockstep:
 		worker.acknowledger, err = dialAcknowledger(options.upstream)
+	case modelEarly, modelWhole:
+		worker.closings, err = dialClosings(options.upstream)
 	}
 	return worker, err
 }
 
 // forget drops what the warm-up noted.
 func (w *worker) forget() {
-	w.latencies, w.firsts, w.deltas, w.streams = nil, nil, 0, nil
+	w.latencies, w.firsts, w.deltas, w.streams, w.races = nil, nil, 0, nil, nil
 }
 
 func (w *worker) call(ctx context.Context) error {
@@ -51,6 +56,8 @@ func (w *worker) call(ctx context.Context) error {
 		err = w.timed(ctx)
 	case modelLockstep:
 		err = w.lockstep(ctx)
+	case modelEarly, modelWhole:
+		err = w.raced(ctx)
 	default:
 		err = w.stream(ctx, start)
 	}
@@ -60,10 +67,18 @@ func (w *worker) call(ctx context.Context) error {
 
 func (w *worker) unary(ctx context.Context) error {
 	text, err := w.caller.unary(ctx)
-	if err == nil && string(text) != unaryText {
+	if err == nil && string(text) != w.expected(unaryText) {
 		err = fmt.Errorf("a wrong answer of %d bytes", len(text))
 	}
 	return err
+}
+
+// expected is what an answer says; the upstream's own is `upstreams`.
+func (w *worker) expected(upstreams string) string {
+	if w.options.text != "" {
+		return w.options.text
+	}
+	return upstreams
 }
 
 func (w *worker) stream(ctx context.Context, start int64) error {
@@ -76,7 +91,7 @@ func (w *worker) stream(ctx context.Context, start int64) error {
 		w.text = append(w.text, text...)
 		return nil
 	})
-	if err == nil && string(w.text) != streamText {
+	if err == nil && string(w.text) != w.expected(streamText) {
 		err = fmt.Errorf("a wrong stream of %d bytes", len(w.text))
 	}
 	return err

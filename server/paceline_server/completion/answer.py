@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from paceline_server.completion.content import Part
-from paceline_server.completion.immutable import immutable
+from paceline_server.completion.immutable import Word, immutable
 from paceline_server.completion.usage import Usage
 
 
@@ -24,7 +24,7 @@ class Target(NamedTuple):
         return f"{self.provider}/{self.model}"
 
 
-class FinishReason(Enum):
+class FinishReason(Word):
     """Why an answer ended, in one vocabulary for all providers."""
 
     STOP = "stop"

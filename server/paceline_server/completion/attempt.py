@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from paceline_server.completion.answer import Target
 from paceline_server.completion.deltas import Delta
-from paceline_server.completion.immutable import immutable
+from paceline_server.completion.immutable import Word, immutable
 from paceline_server.completion.usage import Usage
 
 
-class AttemptOutcome(Enum):
+class AttemptOutcome(Word):
     """How an attempt ended. SKIPPED and REJECTED attempts never reached the provider."""
 
     SUCCEEDED = "succeeded"
@@ -21,7 +19,7 @@ class AttemptOutcome(Enum):
     TIMED_OUT = "timed_out"
 
 
-class FailureClass(Enum):
+class FailureClass(Word):
     """What kind of failure it was: decides who is penalised and what is tried next."""
 
     TRANSIENT = "transient"

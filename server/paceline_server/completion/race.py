@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.attempt import Attempt, FailureClass
 from paceline_server.completion.deltas import Delta
-from paceline_server.completion.immutable import immutable
+from paceline_server.completion.immutable import Word, immutable
 from paceline_server.completion.usage import Usage
 
 
-class CandidateOutcome(Enum):
+class CandidateOutcome(Word):
     """How a candidate ended. SKIPPED and REJECTED ones never started."""
 
     WON = "won"
@@ -23,7 +21,7 @@ class CandidateOutcome(Enum):
     REJECTED = "rejected"
 
 
-class RaceDecision(Enum):
+class RaceDecision(Word):
     """By which rule the winner was chosen."""
 
     FIRST_CONTENT = "first_content"

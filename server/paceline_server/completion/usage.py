@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from enum import Enum
 
-from paceline_server.completion.immutable import immutable
+from paceline_server.completion.immutable import Word, immutable
 
 TOKENS_PER_PRICE = 1_000_000
 CHARACTERS_PER_TOKEN = 4
@@ -21,7 +20,7 @@ LARGEST_COST = 2**63 - 1
 """The largest that the contract can say, in 1e-9 USD; only a provider that counts wrongly comes near."""
 
 
-class UsageState(Enum):
+class UsageState(Word):
     """Where the counts come from; ordered from the surest to the least sure."""
 
     REPORTED = 0
@@ -104,18 +103,20 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
 
     It is never a cost that cannot be told.
     """
-    total = NOTHING_USED
+    input_count = output_count = 0
+    cached = written = reasoning = None
+    cost: int | None = 0
+    state = UsageState.REPORTED
     for usage in usages:
-        total = Usage(
-            input_token_count=total.input_token_count + usage.input_token_count,
-            output_token_count=total.output_token_count + usage.output_token_count,
-            cached_input_token_count=_plus(total.cached_input_token_count, usage.cached_input_token_count),
-            cache_write_token_count=_plus(total.cache_write_token_count, usage.cache_write_token_count),
-            reasoning_token_count=_plus(total.reasoning_token_count, usage.reasoning_token_count),
-            cost_nano_usd=_plus_known(total.cost_nano_usd, usage.cost_nano_usd),
-            state=max(total.state, usage.state, key=lambda state: state.value),
-        )
-    return total
+        input_count += usage.input_token_count
+        output_count += usage.output_token_count
+        cached = _plus(cached, usage.cached_input_token_count)
+        written = _plus(written, usage.cache_write_token_count)
+        reasoning = _plus(reasoning, usage.reasoning_token_count)
+        cost = _plus_known(cost, usage.cost_nano_usd)
+        if usage.state is not state and usage.state.value > state.value:
+            state = usage.state
+    return Usage(input_count, output_count, cached, written, reasoning, cost, state)
 
 
 def estimate_token_count(character_count: int) -> int:

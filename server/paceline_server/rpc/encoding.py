@@ -184,11 +184,16 @@ def _write_outcome(wire: completion_pb2.Attempt, attempt: Attempt, outcome: Atte
 
 def write_duration(wire: Duration, seconds: float) -> None:
     """Seconds."""
-    wire.seconds, wire.nanos = _parts_of(seconds)
+    whole, wire.nanos = _parts_of(seconds)
+    if whole:
+        wire.seconds = whole
 
 
 def _parts_of(seconds: float) -> tuple[int, int]:
-    return divmod(round(min(max(0.0, seconds), LONGEST_DURATION) * NANOS), NANOS)
+    # Every attempt and candidate is told with several.
+    if not 0.0 <= seconds <= LONGEST_DURATION:
+        seconds = min(max(0.0, seconds), LONGEST_DURATION)
+    return divmod(round(seconds * NANOS), NANOS)
 
 
 def _write_part(wire: completion_pb2.Part, part: Part) -> None:

@@ -46,8 +46,13 @@ class RaceRpc:
         def sink(event: CallEvent) -> Awaitable[None]:
             return rpc.write(encode_event(event, race_pb2.StreamRaceResponse()))
 
+        ended: dict[int, race_pb2.Candidate] = {}
+
         def tell(event: RaceEvent) -> Awaitable[None]:
-            return rpc.write(encode_race_event(event))
+            message = encode_race_event(event)
+            if isinstance(event, CandidateEnded):
+                ended[event.candidate.index] = message.candidate_ended.candidate
+            return rpc.write(message)
 
         started = completion_pb2.Started(call_id=call.call_id)
         if not await rpc.written_in_time(race_pb2.StreamRaceResponse(started=started)):
@@ -58,7 +63,7 @@ class RaceRpc:
             await rpc.write_last(_last_words(call))
             raise
         rpc.served_by = completion.target
-        finished = race_pb2.StreamRaceResponse(finished=encode_race_response(call, completion))
+        finished = race_pb2.StreamRaceResponse(finished=encode_race_response(call, completion, ended))
         # Not read in time, it still waits to be read: a status that says otherwise would contradict it.
         await rpc.written_in_time(finished)
 

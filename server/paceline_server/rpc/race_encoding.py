@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
@@ -36,6 +39,11 @@ MAXIMUM_PREVIEW_BYTES = 512
 MAXIMUM_RESPONSE_BYTES = 30 << 20
 """Clients accept 32 MiB; sixteen long answers may be more, which must not cost the caller all of them."""
 
+Candidates = Mapping[int, race_pb2.Candidate]
+"""By their indices."""
+
+NONE_ENDED: Candidates = MappingProxyType({})
+
 UNANSWERED_CODE: dict[CandidateOutcome, int] = {
     CandidateOutcome.TIMED_OUT: code_pb2.DEADLINE_EXCEEDED,
     CandidateOutcome.FAILED: code_pb2.UNAVAILABLE,
@@ -65,21 +73,27 @@ def encode_race_event(event: RaceEvent) -> race_pb2.StreamRaceResponse:
     return wire
 
 
-def encode_race_response(call: Call, completion: Completion) -> race_pb2.RaceResponse:
-    """The winner's answer, with how the race went."""
+def encode_race_response(
+    call: Call, completion: Completion, ended: Candidates = NONE_ENDED
+) -> race_pb2.RaceResponse:
+    """The winner's answer, with how the race went; `ended` are candidates as their ends were told."""
     wire = race_pb2.RaceResponse(call_id=call.call_id)
     write_completion(wire.completion, completion)
     write_usage(wire.total_usage, call.record.total_usage())
     if call.record.race is not None:
-        write_summary(wire.summary, call.record.race.summary())
+        write_summary(wire.summary, call.record.race.summary(), ended)
         leave_room(wire, wire.summary)
     return wire
 
 
-def write_summary(wire: race_pb2.RaceSummary, summary: RaceSummary) -> None:
-    """How a race went; what is not known stays unset."""
+def write_summary(wire: race_pb2.RaceSummary, summary: RaceSummary, ended: Candidates = NONE_ENDED) -> None:
+    """How a race went; what is not known stays unset. A candidate whose end was told is told the same."""
     for candidate in summary.candidates:
-        _write_candidate(wire.candidates.add(), candidate)
+        told = ended.get(candidate.index)
+        if told is None:
+            _write_candidate(wire.candidates.add(), candidate)
+        else:
+            wire.candidates.add().CopyFrom(told)
     wire.groups.extend(encode_group(group, MAXIMUM_PREVIEW_BYTES) for group in summary.groups)
     wire.distinct_answer_count = len(summary.groups)
     wire.responder_count = summary.responder_count

@@ -151,6 +151,8 @@ class Turn:
     @property
     def in_race(self) -> bool:
         """Whether it works for a race: as one of its candidates, or as its judge."""
+        if not self.path:
+            return False
         return any(step.startswith(("race[", "judge")) for step in self.path.split("/"))
 
     def path_of(self, step: str) -> str:

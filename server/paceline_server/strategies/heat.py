@@ -31,6 +31,7 @@ class Heat:
         self._lanes: list[Lane] = []
         self._cancelled: set[Lane] = set()
         self._patience: asyncio.TimerHandle | None = None
+        self._all_ended: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Open for lanes."""
@@ -72,13 +73,11 @@ class Heat:
 
     async def drained(self) -> None:
         """Wait for those that were told to end; after `DRAIN_SECONDS` they are left to themselves."""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + DRAIN_SECONDS
         interrupted: asyncio.CancelledError | None = None
-        while self.drains() and loop.time() < ends_at:
-            tasks = [lane.task for lane in self._cancelled if lane.running and lane.task is not None]
+        while self.drains():
+            self._all_ended = asyncio.get_running_loop().create_future()
             try:
-                await asyncio.wait(tasks, timeout=ends_at - loop.time())
+                await self._all_ended
             except asyncio.CancelledError as error:
                 # Who leaves now leaves a moment later: nobody may be left running for that.
                 interrupted = error
@@ -94,10 +93,15 @@ class Heat:
         if lane.running and lane.task is not None and lane not in self._cancelled:
             self._cancelled.add(lane)
             lane.record.outrun = outrun
+            lane.task.add_done_callback(self._one_ended)
             lane.task.cancel()
             if self._patience is None:
                 loop = asyncio.get_running_loop()
                 self._patience = loop.call_later(DRAIN_SECONDS, self._leave_strays)
+
+    def _one_ended(self, _task: object = None) -> None:
+        if self._all_ended is not None and not self._all_ended.done() and not self.drains():
+            self._all_ended.set_result(None)
 
     def _leave_strays(self) -> None:
         if self._patience is not None:
@@ -105,8 +109,10 @@ class Heat:
             self._patience = None
         for lane in self._cancelled:
             if lane.running and lane.task is not None:
+                lane.task.remove_done_callback(self._one_ended)
                 _leave(lane)
         self._cancelled.clear()
+        self._one_ended()
 
 
 def _leave(lane: Lane) -> None:

@@ -34,7 +34,7 @@ class RaceReport:
         self.judge: CallRecord | None = None
         self._contest: Contest | None = contest
         self._call_started_at = call.started_at
-        self._told: set[int] = set()
+        self._told: dict[int, CandidateReport] = {}
         self._closed = RaceSummary(())
 
     def summary(self) -> RaceSummary:
@@ -45,7 +45,10 @@ class RaceReport:
         selected, decided_at = contest.selected, contest.decided_at
         agreement = contest.rule.agreement(contest.field)
         return RaceSummary(
-            candidates=tuple(self.candidate(index) for index in range(len(contest.candidates))),
+            # What has been told of a candidate was told at its end, and stands.
+            candidates=tuple(
+                self._told.get(index) or self.candidate(index) for index in range(len(contest.candidates))
+            ),
             selected_index=self.won,
             decision=None if selected is None or self.won is None else selected.decision,
             agreement_score=None if agreement is None else agreement.score,
@@ -63,8 +66,8 @@ class RaceReport:
         """The report of a candidate that has ended, to be told now; None if it was told before."""
         if index in self._told:
             return None
-        self._told.add(index)
-        return self.candidate(index)
+        report = self._told[index] = self.candidate(index)
+        return report
 
     def close(self) -> None:
         """Keep what there is to tell, and let go of the race."""
@@ -85,7 +88,9 @@ class RaceReport:
         outcome = self._outcome(contest, lane)
         completion = entrant.completion
         if completion is not None:
-            completion = replace(completion, confidence=contest.rule.confidence(entrant, contest.field))
+            confidence = contest.rule.confidence(entrant, contest.field)
+            if confidence is not completion.confidence:
+                completion = replace(completion, confidence=confidence)
         failure_class, message = _reason(lane, outcome)
         first, ended = entrant.first_content_at, entrant.ended_at
         sent = outcome not in (CandidateOutcome.SKIPPED, CandidateOutcome.REJECTED)
@@ -135,6 +140,8 @@ def _was_sent(lane: Lane) -> bool:
 
 def _usage_of(records: Iterable[CallRecord]) -> Usage | None:
     usages = [attempt.usage for record in records for attempt in record.attempts if attempt.usage is not None]
+    if len(usages) == 1:
+        return usages[0]  # mostly a candidate makes one attempt
     return total_usage(usages) if usages else None
 
 
