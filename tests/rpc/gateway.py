@@ -201,6 +201,7 @@ async def gateway(
     now: Callable[[], float] = time.time,
     follow_health: bool = False,
     kept_call_count: int | None = None,
+    hedges: AttemptBudget | None = None,
     **server_options: Any,
 ) -> AsyncIterator[Gate]:
     """A gateway over the simulated provider `test`, or over `providers`."""
@@ -213,15 +214,15 @@ async def gateway(
     named = {**(definitions or {}), **{name: _definition(race) for name, race in raced.items()}}
     catalog = Catalog(named, frozenset(by_name), known, default_model)
     directory = Directory(catalog, health, lambda target: by_name[target.provider].profile(target.model))
-    budget, hedges = (AttemptBudget(BudgetConfig(per_second=1e6, burst=1e6)) for _ in range(2))
+    plenty = BudgetConfig(per_second=1e6, burst=1e6)
     surroundings = Surroundings(
         health,
-        budget,
+        AttemptBudget(plenty),
         attempts or AttemptConfig(),
         random.Random(1),
         fitter or AsGiven(),
         Performance(),
-        hedges,
+        hedges or AttemptBudget(plenty),
     )
     book = CallBook(kept_call_count)
     made = options(**server_options)
