@@ -175,9 +175,8 @@ def race_stream() -> list[StreamRaceResponse]:
 
 def recovered_race() -> list[StreamRaceResponse]:
     """A race whose first winner broke after some text, and whose second answered."""
-    failed = candidate(
-        0, "p/quick", CANDIDATE_OUTCOME_FAILED, used(2, 20_000), status=Status(message="the stream broke")
-    )
+    failed = candidate(0, "p/quick", CANDIDATE_OUTCOME_FAILED, used(2, 20_000), attempts=[Attempt()])
+    failed.status.message = "the stream broke"
     return [
         STARTED,
         entered(0, "p/quick"),

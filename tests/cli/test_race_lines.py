@@ -52,7 +52,7 @@ def printed(*events: Event) -> tuple[str, list[str]]:
     printer = RacePrinter(out, err, lambda: NOW)
     for event in events:
         printer.event(event)
-    printer.end_line()
+    printer.close()
     return out.getvalue(), err.getvalue().splitlines()
 
 

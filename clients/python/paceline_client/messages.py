@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paceline.v1.chain_pb2 import ChainRequest, ChainResponse, StreamChainResponse
-from paceline.v1.completion_pb2 import Attempt, Completion, Part, Target, Usage
+from paceline.v1.completion_pb2 import Attempt, Completion, Delta, Part, Target, Usage
 from paceline.v1.errors_pb2 import CallFailure
 from paceline.v1.race_pb2 import (
     AnswerGroup,
@@ -35,6 +35,7 @@ __all__ = [
     "ChainRequest",
     "ChainResponse",
     "Completion",
+    "Delta",
     "ListModelsResponse",
     "ListTargetsResponse",
     "ModelEntry",

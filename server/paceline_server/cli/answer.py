@@ -51,7 +51,7 @@ class AnswerPrinter:
             case "started":
                 self.note(f"call {event.started.call_id}")
             case "attempt_started":
-                self.note(f"{_attempt_name(event.attempt_started.attempt)} started")
+                self.note(attempt_started_words(event.attempt_started.attempt))
             case "attempt_ended":
                 self._ended(event.attempt_ended.attempt)
             case "delta" if self.live:
@@ -126,6 +126,11 @@ class AnswerPrinter:
         self.note(f"cost {usage_words(response.total_usage)}{replayed}")
         if losers := loser_words(race):
             self.note(f"of that for losers and judges {losers}")
+
+
+def attempt_started_words(attempt: Attempt) -> str:
+    """That a target is being called, in a line."""
+    return f"{_attempt_name(attempt)} started"
 
 
 def attempt_words(attempt: Attempt, now: datetime) -> tuple[str, str]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
+import time
+from contextlib import closing
 from datetime import timedelta
 from typing import Any, get_args
 
 import click
+from rich.console import Console
 
 from paceline_client.connect import Channel
 from paceline_client.messages import RaceRequest
@@ -14,11 +19,13 @@ from paceline_client.prompt import RecoveryName
 from paceline_client.race import EquivalenceName, StrategyName, race_request, stream_race
 from paceline_client.race import race as call_race
 from paceline_client.words import one_line_json
+from paceline_server.cli.answer import AnswerPrinter
 from paceline_server.cli.connection import Connection, connection_options
 from paceline_server.cli.exits import OK, epilog
 from paceline_server.cli.race_lines import RacePrinter
+from paceline_server.cli.race_live import LiveRace, can_show
 from paceline_server.cli.race_options import DollarsType, StrategyOptions, limits_of, strategy_of
-from paceline_server.cli.words import DURATION
+from paceline_server.cli.words import DURATION, utc_now
 
 MAXIMUM_CANDIDATE_COUNT = 16
 
@@ -106,6 +113,7 @@ def race(
     text = sys.stdin.read() if prompt == "-" else prompt
     if not text.strip():
         raise click.UsageError("the prompt is empty")
+    live = not (unary or connection.as_json) and can_show(sys.stdout, sys.stderr, os.environ.get("TERM", ""))
     request = race_request(
         models[0] if _is_name(models) else models,
         text,
@@ -114,13 +122,24 @@ def race(
         system=system,
         recovery=recovery,
         max_output_token_count=max_tokens,
-        stream_all_candidates=tells_all,
+        # The view shows how much each has written.
+        stream_all_candidates=tells_all or live,
     )
     if unary:
         return connection.run(lambda channel: _whole(channel, request, timeout, as_json=connection.as_json))
-    return connection.run(
-        lambda channel: _stream(channel, request, timeout, as_json=connection.as_json), attempts_told=True
-    )
+
+    async def stream(channel: Channel) -> int:
+        async with stream_race(channel, request, time_limit=timeout) as events:
+            if connection.as_json:
+                async for event in events:
+                    click.echo(one_line_json(event))
+            else:
+                with closing(_live(request, previews=tells_all) if live else _lines()) as printer:
+                    async for event in events:
+                        printer.event(event)
+        return OK
+
+    return connection.run(stream, attempts_told=True)
 
 
 def _is_name(models: tuple[str, ...]) -> bool:
@@ -138,17 +157,17 @@ async def _whole(
     return OK
 
 
-async def _stream(
-    channel: Channel, request: RaceRequest, time_limit: timedelta | None, *, as_json: bool
-) -> int:
-    printer = RacePrinter(sys.stdout, sys.stderr)
-    async with stream_race(channel, request, time_limit=time_limit) as events:
-        try:
-            async for event in events:
-                if as_json:
-                    click.echo(one_line_json(event))
-                else:
-                    printer.event(event)
-        finally:
-            printer.end_line()
-    return OK
+def _lines() -> RacePrinter:
+    return RacePrinter(sys.stdout, sys.stderr)
+
+
+def _live(request: RaceRequest, *, previews: bool) -> LiveRace:
+    return LiveRace(
+        Console(file=sys.stdout, highlight=False),
+        AnswerPrinter(sys.stdout, sys.stderr),
+        [candidate.model for candidate in request.candidates],
+        previews=previews,
+        clock=time.monotonic,
+        now=utc_now,
+        call_later=asyncio.get_running_loop().call_later,
+    )

@@ -5,7 +5,6 @@ The winner's answer is `AnswerPrinter`'s; what the others write is told when the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import TextIO
@@ -14,17 +13,11 @@ from paceline_client.fold import Fold
 from paceline_client.messages import Attempt, Candidate, RaceResponse, StreamRaceResponse, WinnerSelected
 from paceline_client.words import enum_word
 from paceline_server.cli.answer import AnswerPrinter
+from paceline_server.cli.race_course import candidate_of
 from paceline_server.cli.race_words import COLOURS, candidate_name, candidate_words
 from paceline_server.cli.words import in_words, utc_now
 
-_PLACE = re.compile(r"race\[(\d+)\]")
 _UNEVENTFUL = ("", "SUCCEEDED", "CANCELLED")
-
-
-def candidate_of(attempt: Attempt) -> int | None:
-    """The candidate of the race whose attempt this is; None if it is the judge's."""
-    found = _PLACE.match(attempt.path)
-    return None if found is None else int(found[1])
 
 
 def uneventful(attempt: Attempt) -> bool:
@@ -71,7 +64,7 @@ class RacePrinter:
             self._ended(candidate)
         self._answer.answer(response)
 
-    def end_line(self) -> None:
+    def close(self) -> None:
         """End the line of a text that stands open on a terminal."""
         self._answer.end_line()
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from paceline_client.messages import AnswerGroup, Candidate, RaceSummary
 from paceline_client.words import enum_word, usage_words
+from paceline_server.cli.race_course import outcome_word
 from paceline_server.cli.words import in_words, relative
 
 PREVIEW_LENGTH = 100
@@ -27,11 +28,6 @@ COLOURS = {
 def candidate_name(index: int, model: str) -> str:
     """A candidate as lines name it; the index alone tells it from another with the same model."""
     return f"candidate {index} ({model})"
-
-
-def outcome_word(candidate: Candidate) -> str:
-    """How a candidate ended, as people write it: "timed out"."""
-    return enum_word(candidate, "outcome").lower().replace("_", " ")
 
 
 def candidate_words(candidate: Candidate, now: datetime) -> str:
