@@ -163,7 +163,7 @@ def test_without_any_setback_no_attempt_was_made() -> None:
 @pytest.mark.parametrize("later", EVERY)
 def test_a_broken_stream_is_broken_whatever_came_later(later: FailureClass) -> None:
     """C5: content was delivered and nothing could replace it."""
-    broken = Broken(X, 17)
+    broken = Broken(X, 17, 0, ())
 
     error = verdict(Unanswered([failed(FailureClass.TIMEOUT), failed(later, Y)], broken=broken), NOW)
 

@@ -51,10 +51,14 @@ class AttemptBudget:
         """A call came: its share is granted."""
         self._accrue(self.config.share_of_calls)
 
+    def has_one(self) -> bool:
+        """Whether there is an additional attempt to take."""
+        self._accrue(0.0)
+        return self._balance >= 1.0
+
     def spend(self) -> bool:
         """Take one additional attempt, if there is one."""
-        self._accrue(0.0)
-        if self._balance < 1.0:
+        if not self.has_one():
             return False
         self._balance -= 1.0
         return True

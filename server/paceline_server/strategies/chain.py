@@ -8,10 +8,11 @@ from dataclasses import replace
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.strategies.call import Call, Sink, Turn, beside_others
 from paceline_server.strategies.course import Ask, Course
-from paceline_server.strategies.delivery import NOTHING_DELIVERED, Delivery, delivery_of
-from paceline_server.strategies.lane import Lane
+from paceline_server.strategies.delivery import NOTHING_DELIVERED, Delivery
 from paceline_server.strategies.model import Model
-from paceline_server.strategies.overtaking import Pace
+from paceline_server.strategies.overtaking import Runner
+from paceline_server.strategies.pace import Pace
+from paceline_server.strategies.recovery import delivery_of
 from paceline_server.strategies.surroundings import Surroundings
 
 
@@ -47,8 +48,8 @@ class Chain:
         """Give the whole answer of the first model that has one; recovers silently."""
         models = self._models
 
-        def ask(position: int, mine: Turn, lane: Lane | None) -> Awaitable[Completion]:
-            return models[position].complete(call if lane is None else _call_in(lane, call), mine)
+        def ask(position: int, mine: Turn, runner: Runner | None) -> Awaitable[Completion]:
+            return models[position].complete(call if runner is None else _call_in(runner, call), mine)
 
         return await self._course(call, turn, NOTHING_DELIVERED, ask, streaming=False).answer()
 
@@ -58,10 +59,10 @@ class Chain:
         delivery = sink if isinstance(sink, Delivery) else delivery_of(call, sink, self._surroundings.config)
         models = self._models
 
-        def ask(position: int, mine: Turn, lane: Lane | None) -> Awaitable[Completion]:
-            if lane is None:
+        def ask(position: int, mine: Turn, runner: Runner | None) -> Awaitable[Completion]:
+            if runner is None:
                 return models[position].stream(call, delivery, mine)
-            return models[position].stream(_call_in(lane, call), lane, mine)
+            return models[position].stream(_call_in(runner, call), runner, mine)
 
         completion = await self._course(call, turn, delivery, ask, streaming=True).answer()
         return completion if delivery is sink else delivery.whole(completion)
@@ -78,6 +79,6 @@ class Chain:
         return lambda position: turn.path_of(f"chain[{position}]")
 
 
-def _call_in(lane: Lane, call: Call) -> Call:
+def _call_in(runner: Runner, call: Call) -> Call:
     """The call as a model in a lane gets it: with its own branch of the record."""
-    return replace(call, record=lane.record, options=beside_others(call.options))
+    return replace(call, record=runner.record, options=beside_others(call.options))

@@ -10,11 +10,11 @@ from paceline_server.completion.answer import Completion
 from paceline_server.strategies.call import Admission, Call, Turn
 from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.delivery import Delivery
-from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Model, Setback, Telling, Unanswered
-from paceline_server.strategies.overtaking import Overtaking, Pace
+from paceline_server.strategies.overtaking import Overtaking, Runner
+from paceline_server.strategies.pace import Pace
 
-Ask = Callable[[int, Turn, Lane | None], Awaitable[Completion]]
+Ask = Callable[[int, Turn, Runner | None], Awaitable[Completion]]
 """Lets the model at a position try; in a lane of its own if others may run beside it."""
 
 
@@ -31,6 +31,7 @@ class Course:
         told: What a caller is told of the models that say so themselves, as long as all do.
         rejected_count: How many positions have only targets that the prompt does not fit.
         final: Nobody else may be tried.
+        last_word_count: How many setbacks of those who ended the call stand last, whoever ran beside them.
     """
 
     models: tuple[Model, ...]
@@ -46,6 +47,7 @@ class Course:
     told: list[Telling | None] = field(default_factory=list)
     rejected_count: int = 0
     final: bool = False
+    last_word_count: int = 0
 
     async def answer(self) -> Completion:
         """The answer of the first model that has one.
@@ -66,10 +68,12 @@ class Course:
                 return completion
         raise self._unanswered()
 
-    def next_up(self) -> tuple[int, Turn] | None:
-        """Take the next model whose turn it is, if there is one that may start."""
-        if self.final or not self._anyone_ready():
-            return None
+    def anyone_next(self) -> bool:
+        """Whether there is a model whose turn may come now."""
+        return not self.final and self._anyone_ready()
+
+    def next_up(self) -> tuple[int, Turn]:
+        """Take the next of those."""
         while not self.models[self.left[0]].ready(self.call):
             # Its turn comes later, when nobody else is left: what is held is told then.
             self.left.append(self.left.pop(0))
@@ -80,20 +84,22 @@ class Course:
         self.left.insert(0, position)
 
     def others_could_answer(self) -> bool:
-        """Whether a model that is left, or one beside this course, could answer."""
-        if self.turn.untried or self._anyone_ready():
+        """Whether a model that may still be turned to, or one beside this course, could answer."""
+        if not self.final and self._untried():
             return True
         return self.turn.beside is not None and self.turn.beside()
 
-    async def attempt(self, position: int, mine: Turn, lane: Lane | None) -> Completion | None:
+    async def attempt(self, position: int, mine: Turn, runner: Runner | None) -> Completion | None:
         """Let one model try, and retry where that is worth it; None if it has no answer."""
         refused = False
         while True:
             text = "" if refused else self.delivery.text
             try:
                 going_on = mine if mine.continues == text else replace(mine, continues=text)
-                return await self.ask(position, going_on, lane)
+                return await self.ask(position, going_on, runner)
             except Unanswered as unanswered:
+                if runner is not None:
+                    await runner.broken_off(unanswered.broken)
                 self._note(position, mine, unanswered)
                 refused = refused or unanswered.refused
                 wait = 0.0 if unanswered.refused else unanswered.retry_wait
@@ -129,7 +135,10 @@ class Course:
         return self.left[0]
 
     def _note(self, position: int, mine: Turn, unanswered: Unanswered) -> None:
-        self.setbacks += unanswered.setbacks
+        at = len(self.setbacks) - self.last_word_count
+        self.setbacks[at:at] = unanswered.setbacks
+        if unanswered.final:
+            self.last_word_count = len(unanswered.setbacks)
         self.told.append(unanswered.told)
         self.final = self.final or unanswered.final or self.delivery.final
         if unanswered.nothing_sent and mine.admission is not Admission.RETRY:

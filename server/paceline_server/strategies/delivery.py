@@ -19,10 +19,10 @@ from paceline_server.completion.attempt import (
     OutputDiscarded,
 )
 from paceline_server.completion.deltas import Delta, character_count
-from paceline_server.completion.prompt import Prompt, ResponseFormatKind
 from paceline_server.completion.usage import NOTHING_USED, Usage, estimate_token_count, total_usage
-from paceline_server.strategies.call import AttemptConfig, Call, Recovery, Sink
+from paceline_server.strategies.call import Recovery, Sink
 from paceline_server.strategies.continuation import JoinedAnswer
+from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Broken
 
 NEVER_SENT = (AttemptOutcome.SKIPPED, AttemptOutcome.REJECTED)
@@ -43,6 +43,7 @@ class Delivery:
 
     __slots__ = (
         "_announcement",
+        "_aside",
         "_detour",
         "_detour_behind",
         "_earlier",
@@ -50,6 +51,7 @@ class Delivery:
         "_hold_token_count",
         "_joined",
         "_recovery",
+        "_retracted",
         "_seen_character_count",
         "_sink",
         "_source_index",
@@ -62,6 +64,7 @@ class Delivery:
         self.delivered = False
         self.broken: Broken | None = None
         self._sink = sink
+        self._aside = sink.aside if isinstance(sink, Lane) else sink
         self._recovery = recovery
         self._hold_token_count = hold_token_count
         self._held_back: list[Delta] = []
@@ -69,6 +72,7 @@ class Delivery:
         self._earlier: list[Usage] = []
         self._seen_character_count = 0
         self._source_index = 0
+        self._retracted = False
         self._announcement: Callable[[], Awaitable[None]] | None = None
         # Functions and no methods, which would hold what they are kept in.
         self._detour: Detour | None = None
@@ -82,7 +86,7 @@ class Delivery:
     @property
     def aside(self) -> Sink:
         """Takes the events of attempts that run beside others: they say nothing of what is delivered."""
-        return self._sink
+        return self._aside
 
     async def turn_to(self, attempt_index: int) -> None:
         """What comes now is the answer of another attempt, from its first part on."""
@@ -96,9 +100,18 @@ class Delivery:
         """What was delivered is all that comes of `attempt`, which has broken."""
         self._held_back.clear()
         if self.delivered:
-            self.broken = Broken(attempt.target, self.seen_token_count)
             self._source_index = attempt.index
             self._earlier.append(attempt.usage or NOTHING_USED)
+            self.broken = Broken(attempt.target, self.seen_token_count, attempt.index, (*self._earlier,))
+
+    def broke_within(self, broken: Broken) -> None:
+        """What was delivered is all that comes of a model that made its answer by itself, and has broken."""
+        self._held_back.clear()
+        if self.delivered:
+            self._source_index = broken.attempt_index
+            self._earlier += broken.usages
+        if self.delivered or self._retracted:
+            self.broken = broken
 
     def announce(self, tell: Callable[[], Awaitable[None]]) -> None:
         """Tell this, and no earlier announcement, before the next content is delivered."""
@@ -161,16 +174,20 @@ class Delivery:
         )
 
     async def _take(self, event: AttemptStarted | AttemptEnded | OutputDiscarded) -> None:
-        if isinstance(event, AttemptStarted):
-            await self._begin(event)
-        elif isinstance(event, AttemptEnded):
-            await self._settle(event.attempt)
-        elif isinstance(event, OutputDiscarded):
+        if isinstance(event, OutputDiscarded):
             stood = self.stands
             self._forget()
-            if not stood:
-                return
-        await self._sink(event)
+            if stood:
+                self._retracted = True
+                await self._sink(event)
+            return
+        if isinstance(event, AttemptStarted):
+            await self._begin(event)
+        elif event.attempt.outcome is AttemptOutcome.SUCCEEDED:
+            await self.settled()
+        elif event.attempt.outcome not in NEVER_SENT:
+            self.broke_off(event.attempt)
+        await self._aside(event)
 
     async def _begin(self, event: AttemptStarted) -> None:
         if event.continues and self._joined is not None:
@@ -178,12 +195,6 @@ class Delivery:
             self._joined.go_on()
             return
         await self.turn_to(event.attempt.index)
-
-    async def _settle(self, attempt: Attempt) -> None:
-        if attempt.outcome is AttemptOutcome.SUCCEEDED:
-            await self.settled()
-        elif attempt.outcome not in NEVER_SENT:
-            self.broke_off(attempt)
 
     def _forget(self) -> None:
         self.delivered = False
@@ -208,7 +219,7 @@ class Delivery:
         assert self._joined is not None  # noqa: S101 - only CONTINUE comes this way
         joined = self._joined.take(delta)
         if joined is None:
-            return _nothing()
+            return _ignore(delta)
         self.delivered = True
         return self._sink(joined)
 
@@ -225,26 +236,8 @@ class Delivery:
             await self._sink(delta)
 
 
-def delivery_of(call: Call, sink: Sink, config: AttemptConfig) -> Delivery:
-    """The delivery of a call's answer to `sink`, with the recovery that its caller wants."""
-    recovery, hold = call.options.recovery, call.options.hold_token_count
-    if recovery is Recovery.CONTINUE and not _may_be_joined(call.prompt):
-        recovery = Recovery.RESTART
-    return Delivery(sink, recovery, config.hold_token_count if hold is None else hold)
-
-
-def _may_be_joined(prompt: Prompt) -> bool:
-    """Whether an answer of several hands can be right: where a form is enforced, each would begin it anew."""
-    wanted = prompt.response_format
-    return wanted is None or wanted.kind is ResponseFormatKind.TEXT
-
-
-async def _nothing() -> None:
-    """Nothing is left to deliver."""
-
-
 async def _ignore(_event: CallEvent) -> None:
-    """A unary call delivers nothing before its end."""
+    """Nothing of it is delivered."""
 
 
 NOTHING_DELIVERED = Delivery(_ignore, Recovery.RESTART, 0)

@@ -97,6 +97,10 @@ class Lane:
         # Every token of a winner comes by here: the outlet's own coroutine is handed on.
         return self._take(event) if self._outlet is None else self._outlet(event)
 
+    def aside(self, event: CallEvent) -> Awaitable[None]:
+        """Take what is told of attempts by a model that makes one answer of several by itself."""
+        return self(event)
+
     def let_out(self, outlet: Sink) -> None:
         """From now on hand everything on at once; nothing may be held any more."""
         self._outlet = outlet

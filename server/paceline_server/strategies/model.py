@@ -11,6 +11,7 @@ from typing import Protocol
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.errors import AttemptFailure, CallFailed
 from paceline_server.completion.immutable import immutable
+from paceline_server.completion.usage import Usage
 from paceline_server.health.registry import Held
 from paceline_server.strategies.call import Call, Sink, Turn
 from paceline_server.strategies.racing.allowance import LimitReached
@@ -25,10 +26,17 @@ Telling = Callable[[], CallFailed]
 
 @immutable(frozen=True, slots=True)
 class Broken:
-    """A stream that broke after content had been delivered."""
+    """A stream that broke after content had been delivered.
+
+    Attributes:
+        attempt_index: The last attempt of those that had written it.
+        usages: What they used, each.
+    """
 
     target: Target
     seen_token_count: int
+    attempt_index: int
+    usages: tuple[Usage, ...]
 
 
 class Unanswered(Exception):

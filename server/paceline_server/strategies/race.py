@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.completion.race import RaceEvent
 from paceline_server.strategies.call import Call, Sink, Turn
-from paceline_server.strategies.delivery import Delivery, delivery_of
+from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.model import Model, Unanswered
 from paceline_server.strategies.race_run import RaceRun
 from paceline_server.strategies.racing.aftermath import Aftermath
@@ -15,6 +15,7 @@ from paceline_server.strategies.racing.candidate import Candidate
 from paceline_server.strategies.racing.limits import NO_LIMITS, RaceLimits
 from paceline_server.strategies.racing.plan import RacePlan, Tell
 from paceline_server.strategies.racing.rule import Rule
+from paceline_server.strategies.recovery import delivery_of
 from paceline_server.strategies.surroundings import Surroundings
 
 __all__ = ["Candidate", "Race", "Tell"]

@@ -42,10 +42,12 @@ class Teller:
 
     async def flush(self) -> None:
         """Write what waits."""
-        while (event := self._outbox.take()) is not None:
-            await self._write(event)
-        while self._untold:
-            await self._delivery.aside(AttemptEnded(self._untold.pop(0)))
+        while self._outbox.filled or self._untold:
+            # What was put in first: an attempt's end must not be told before its start.
+            entry = self._outbox.take()
+            if entry is None:
+                entry = Aside(AttemptEnded(self._untold.pop(0)))
+            await self._write(entry)
 
     def leave(self) -> None:
         """Nobody writes any more: the ends that wait are to be told by who tells of the failure."""
