@@ -1,4 +1,4 @@
-"""Shows what a gateway is for: one of two providers fails, and the caller gets its answers all the same.
+"""Shows what a gateway is for: a provider fails, and the caller gets its answers all the same; others race.
 
 Starts a real gateway with the simulated providers of demo.yaml, talks to it as any client would,
 and stops it. It needs no key and no network. Whatever does not happen as it is told here ends
@@ -8,15 +8,11 @@ the demo with exit code 1, so that it also serves as a test.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
+from demo_races import tell_races
+from demo_stage import PATIENCE, Surprise, end_by_signals, expect, gateway, say, show
 from paceline_client.chain import chain_request, stream_chain
 from paceline_client.connect import Channel, connect
 from paceline_client.errors import PacelineError
@@ -25,13 +21,7 @@ from paceline_client.messages import Attempt, ChainResponse, TargetStatus
 from paceline_client.targets import list_targets, watch_targets
 from paceline_client.words import dollars, enum_word, target_spec
 
-CONFIG = Path(__file__).with_name("demo.yaml")
-PATIENCE = timedelta(seconds=20)
 ALPHA, BETA = "alpha/quick", "beta/steady"
-
-
-class Surprise(Exception):
-    """Something did not happen as it was told."""
 
 
 async def tell(channel: Channel) -> None:
@@ -112,10 +102,11 @@ def show_end(attempt: Attempt) -> None:
 
 
 async def show_targets(channel: Channel) -> TargetStatus:
-    """Print the health of all targets; returns that of alpha."""
+    """Print the health of the targets of the chain; returns that of alpha."""
     statuses = {target_spec(status.target): status for status in (await list_targets(channel)).targets}
     show("\n")
-    for spec, status in statuses.items():
+    for spec in (ALPHA, BETA):
+        status = statuses[spec]
         words = f"   {spec:<12} {enum_word(status, 'state'):<8}"
         if status.HasField("until_time"):
             left = status.until_time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
@@ -145,89 +136,14 @@ async def sleep_until(moment: datetime) -> None:
     await asyncio.sleep(max(wait.total_seconds(), 0) + 0.05)
 
 
-def say(sentence: str) -> None:
-    """Print a line of the narration."""
-    show(f"\n{sentence}\n")
-
-
-def show(text: str) -> None:
-    """Print at once, also into a pipe."""
-    print(text, end="", flush=True)
-
-
-def expect(happened: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
-    """End the demo unless something happened."""
-    if not happened:
-        raise Surprise(what)
-
-
-@asynccontextmanager
-async def gateway() -> AsyncIterator[str]:
-    """A gateway as a process of its own, on any free port; it is stopped however this ends."""
-    # The demo must not depend on what else this machine has configured.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PACELINE")}
-    command = [sys.executable, "-m", "paceline_server", "serve"]
-    with tempfile.TemporaryFile() as log:
-        process = await asyncio.create_subprocess_exec(
-            *[*command, "--config", str(CONFIG), "--listen", "127.0.0.1:0"],
-            env=environ,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-        )
-        try:
-            yield await address_of(process)
-        except Exception:
-            log.seek(0)
-            sys.stderr.write("\n\nThe log of the gateway:\n" + log.read().decode())
-            raise
-        finally:
-            exit_code = await stop(process)
-    expect(exit_code == 0, "the gateway stops when it is told, and ends well")
-
-
-async def address_of(process: asyncio.subprocess.Process) -> str:
-    """What a gateway says on its first line: where it listens."""
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE.total_seconds()):
-        line = (await process.stdout.readline()).decode()
-    expect(line.startswith("paceline listening on "), "the gateway starts")
-    return line.split()[-1]
-
-
-async def stop(process: asyncio.subprocess.Process) -> int:
-    """Tell a gateway to stop, and end it if it does not; returns its exit code."""
-    with suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(5):
-            return await process.wait()
-    except TimeoutError:
-        process.kill()
-        return await process.wait()
-
-
 async def run() -> None:
     """Start a gateway, tell the story, stop the gateway."""
     end_by_signals()
     async with gateway() as address, connect(address) as channel:
-        show(f"A gateway listens on {address}, in front of two simulated providers, alpha and beta.\n")
+        show(f"A gateway listens on {address}, in front of simulated providers: alpha, beta and gamma.\n")
         await tell(channel)
+        await tell_races(channel)
     show("\nThat was it. Start a gateway of your own with: .venv/bin/paceline serve\n")
-
-
-def end_by_signals() -> None:
-    """Whoever ends the demo ends its gateway too, by whatever signal."""
-    story = asyncio.current_task()
-    assert story is not None
-
-    def end() -> None:
-        # Once: an impatient second signal must not interrupt the end of the gateway.
-        if not story.cancelling():
-            story.cancel()
-
-    # Not as exceptions, which would come up wherever the process happens to be, in the midst of gRPC too.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 def main() -> int:

@@ -117,7 +117,9 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("name", ["semantics.md", "architecture.md", "configuration.md", "faults.md"])
+@pytest.mark.parametrize(
+    "name", ["semantics.md", "architecture.md", "configuration.md", "faults.md", "races.md"]
+)
 def test_every_page_is_found_from_the_first(name: str) -> None:
     """The README leads to each page."""
     assert f"docs/{name}" in LINK.findall(prose(ROOT / "README.md"))

@@ -66,15 +66,61 @@ def test_a_signal_ends_the_gateway_too(number: signal.Signals) -> None:
     assert not is_listening(found[0])
 
 
+RACES_ALONE = """
+import asyncio
+from demo_races import tell_races
+from demo_stage import gateway
+from paceline_client.connect import connect
+
+async def run():
+    async with gateway() as address, connect(address) as channel:
+        await tell_races(channel)
+
+asyncio.run(run())
+"""
+
+
+def staged(folder: Path, configuration: str) -> None:
+    """Put the demo into a folder, with another configuration."""
+    (folder / "demo.yaml").write_text(configuration)
+    for module in EXAMPLES.glob("demo*.py"):
+        (folder / module.name).write_text(module.read_text())
+
+
 def test_another_story_is_a_failure(tmp_path: Path) -> None:
     """The demo asserts what it tells: with an alpha that is well it ends with 1, and shows the log."""
     script = (EXAMPLES / "demo.yaml").read_text()
     well = re.sub(r"cut: \{.*?\}", "ok: {}", script)
     assert well != script
-    (tmp_path / "demo.yaml").write_text(well)
-    (tmp_path / "demo.py").write_text((EXAMPLES / "demo.py").read_text())
+    staged(tmp_path, well)
     with demo(tmp_path) as running:
         _, err = running.communicate(timeout=PATIENCE_SECONDS)
     assert running.returncode == 1
     assert "This did not happen: beta answers after alpha broke." in err
     assert "The log of the gateway:" in err
+
+
+@pytest.mark.parametrize(
+    ("told", "changed", "surprise"),
+    [
+        ("first_content: 300ms", "first_content: 0s", "alpha is the first, and the others stop"),
+        ("delay: 200ms", "delay: 9s", "the losers cost something"),
+        ('answer: "yes"', 'answer: "maybe"', "NO_CONSENSUS"),
+    ],
+)
+def test_another_race_is_a_failure(tmp_path: Path, told: str, changed: str, surprise: str) -> None:
+    """The demo asserts who wins, why, and what the losers cost."""
+    # The faults belong to the story before.
+    script = re.sub(r"(cut|fail): \{.*?\}", "ok: {}", (EXAMPLES / "demo.yaml").read_text())
+    assert told in script
+    staged(tmp_path, script.replace(told, changed))
+    (tmp_path / "races_alone.py").write_text(RACES_ALONE)
+    ended = subprocess.run(
+        [sys.executable, str(tmp_path / "races_alone.py")],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert surprise in ended.stderr
