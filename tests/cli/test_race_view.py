@@ -95,6 +95,12 @@ def test_a_narrow_terminal_shows_what_matters_most(width: int, headings: list[st
     assert [line.split()[:2] for line in lines[1:]] == [["0", "p/quick"], ["1", "p/sure"], ["2", "p/quick"]]
 
 
+def test_names_are_cut_only_for_the_least_of_bars() -> None:
+    """Who it is says more than how long its bar is."""
+    course = course_of(entered(0, "provider/a-usual-model"), written_by(0, "x" * 500))
+    assert "provider/a-usual-model ████████ streaming" in plain(course_lines(console(80), course, NOW))[1]
+
+
 def test_bars_grow_with_what_is_written() -> None:
     """The longest is full, the others are in proportion to it, and a little text is a little bar."""
     course = course_of(entered(0, "a"), entered(1, "b"), written_by(0, "x" * 50), written_by(1, "x" * 25))

@@ -118,7 +118,8 @@ def _columns(entrants: Sequence[Entrant], width: int) -> list[Column]:
     free = max(width - sum(column.width + 1 for column in (_INDEX, *rest)), 1)
     longest = max((cell_len(one_line(one.model)) for one in entrants), default=_LEAST_MODEL)
     model = min(max(longest, len("MODEL")), free)
-    bar = min(free - min(model, max(_LEAST_MODEL, free // 2)) - 1, _GREATEST_BAR)
+    # Names say more than bars: they give way only to the least of these.
+    bar = min(free - min(model, max(_LEAST_MODEL, free - _LEAST_BAR - 1)) - 1, _GREATEST_BAR)
     if _COST in rest and bar >= _LEAST_BAR:
         return [_INDEX, Column("MODEL", min(model, free - bar - 1)), Column(_BAR, bar), *rest]
     return [_INDEX, Column("MODEL", model), *rest]
