@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Console, JustifyMethod, RenderableType
+from rich.console import Console, JustifyMethod, OverflowMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -72,10 +72,11 @@ def course_lines(console: Console, course: Course, now: float, *, previews: bool
     width = _width(console)
     entrants = sorted(course.entrants.values(), key=lambda one: one.index)
     columns = _columns(entrants, width)
+    overflow: OverflowMethod = "crop" if console.options.ascii_only else "ellipsis"
     table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         justify: JustifyMethod = "right" if column.right else "left"
-        table.add_column(width=column.width, no_wrap=True, justify=justify, overflow="ellipsis")
+        table.add_column(width=column.width, no_wrap=True, justify=justify, overflow=overflow)
     table.add_row(*(Text(column.heading, style="bold") for column in columns))
     for entrant in entrants:
         cells = _cells(course, entrant, now)
