@@ -91,7 +91,7 @@ build/protos: $(STAMP)
 faults: $(STAMP) ## Play the fault matrix and write docs/faults.md
 	PACELINE_WRITE_PAGES=1 $(BIN)/python -m pytest -q tests/faults
 
-bench: $(STAMP) ## Measure Paceline against a bare reference; needs Go; PEERS=litellm,portkey adds those
+bench: $(STAMP) ## Measure Paceline against a bare reference, and races; needs Go; PEERS=litellm,portkey adds those
 	$(BIN)/python -m bench $(if $(PEERS),--peers $(PEERS)) $(BENCH_ARGS)
 
 lock: ## Remake the lock files; UV_ARGS=--upgrade takes the newest versions

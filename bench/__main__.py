@@ -25,6 +25,7 @@ from bench.plan import Plan
 from bench.plots import bars, time_line
 from bench.processes import LOAD_CORES, Server, alone, raise_descriptor_limit, serving
 from bench.program import PROGRAM, Missing, build
+from bench.races import OTHER, races
 from bench.report import conditions, write_plot, write_results
 from bench.row import Row, table
 from bench.standing import cold_start_row, idle_row, names_row, open_stream_rows
@@ -35,7 +36,7 @@ COMMAND = "python -m bench"
 
 @dataclass(frozen=True)
 class Section:
-    """What RESULTS.md says of one listener or one peer.
+    """What RESULTS.md says of one listener, of one peer, or of races.
 
     Attributes:
         other: What Paceline is compared with in it.
@@ -78,7 +79,9 @@ def _options() -> argparse.Namespace:
         metavar="NAMES",
         help=f"of {', '.join(PEERS)}, separated by commas",
     )
-    parser.add_argument("--peers-only", action="store_true", help="without the figures of the listeners")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--peers-only", action="store_true", help="nothing but the figures of the peers")
+    only.add_argument("--races-only", action="store_true", help="nothing but the figures of races")
     return parser.parse_args()
 
 
@@ -103,10 +106,13 @@ def _run(options: argparse.Namespace) -> list[str]:
             *(
                 partial(_listener, plan, each, upstream, folder)
                 for each in listeners
-                if not options.peers_only
+                if not (options.peers_only or options.races_only)
             ),
             *(partial(_peer, plan, peer, listeners, upstream, folder) for peer in options.peers),
         ]
+        # One section holds both listeners: it is measured whole or not at all.
+        if not (options.peers_only or options.listener):
+            sections.append(partial(_races, plan, upstream, folder))
         for measure in sections:
             load_before = os.getloadavg()[0]
             section = measure()
@@ -146,6 +152,16 @@ def _peer(plan: Plan, name: str, listeners: Sequence[str], upstream: Server, fol
     drawings = {f"{name}-targets": bars(f"{title}: how much of its target each figure uses", rows)}
     text = f"{title}, one process, in front of the same upstream, over HTTP. Judged: how many times less."
     return Section(heading, title, rows, text, drawings)
+
+
+def _races(plan: Plan, upstream: Server, folder: Path) -> Section:
+    heading = "Races"
+    found = races(plan, upstream, folder)
+    drawings = {
+        "races-targets": bars(f"{heading}: how much of its target each figure uses", found.rows),
+        "races-first-content": found.curves,
+    }
+    return Section(heading, OTHER, found.rows, found.text, drawings)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ class Model(Enum):
     LOCKSTEP = "lockstep"
     STAMPED = "stamped"
     LATE = "late"
+    EARLY = "early"
+    WHOLE = "whole"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Load:
 
     Attributes:
         names: How many configured names are asked in turn; 0 asks the target itself.
+        specs: Asked in turn instead.
+        race: The specs race in each call, instead of being asked in turn.
+        text: What answers say that are not the mock upstream's.
         http: Speaks OpenAI's format instead of gRPC.
         headers: Of each HTTP request, as whole lines.
     """
@@ -49,6 +54,9 @@ class Load:
     warm_up: int
     calls: int
     names: int = 0
+    specs: tuple[str, ...] = ()
+    race: bool = False
+    text: str = ""
     http: bool = False
     headers: tuple[str, ...] = ()
 
@@ -77,6 +85,20 @@ class Timeline(msgspec.Struct):
     shown: list[tuple[float, float]]
 
 
+class Decided(msgspec.Struct):
+    """How long races took once the upstream had written the winner's answer.
+
+    Attributes:
+        first_ms: Until the caller had the first delta, or if unary the answer.
+        returned_ms: Until the call had ended for him.
+        closed_ms: Until the upstream saw the end of the loser's connection.
+    """
+
+    first_ms: Spread
+    returned_ms: Spread
+    closed_ms: Spread
+
+
 class Outcome(msgspec.Struct):
     """What one run found.
 
@@ -92,6 +114,7 @@ class Outcome(msgspec.Struct):
     latency_ms: Spread
     first_content_ms: Spread
     timeline: Timeline | None = None
+    decided: Decided | None = None
 
     @property
     def timed(self) -> Timeline:
@@ -99,6 +122,13 @@ class Outcome(msgspec.Struct):
         if self.timeline is None:
             raise ValueError("the load was not timed")
         return self.timeline
+
+    @property
+    def raced(self) -> Decided:
+        """How the races were decided, which only runs of an early and a tardy answer have."""
+        if self.decided is None:
+            raise ValueError("the load was not of races that tell their times")
+        return self.decided
 
 
 class LoadFailed(RuntimeError):
@@ -115,7 +145,8 @@ def run(server: Server, load: Load, upstream: Server) -> Outcome:
         *_program("run", server),
         *("-model", load.model.value, "-names", str(load.names), "-pid", str(server.pid)),
         *("-concurrency", str(load.concurrency), "-warm-up", str(load.warm_up), "-calls", str(load.calls)),
-        *("-upstream", upstream.address, f"-http={'true' if load.http else 'false'}"),
+        *("-upstream", upstream.address, f"-http={_flag(load.http)}"),
+        *(f"-race={_flag(load.race)}", "-text", load.text, *(f"-spec={spec}" for spec in load.specs)),
         *(f"-header={line}" for line in load.headers),
     ]
     with on_cores(LOAD_CORES):
@@ -150,6 +181,10 @@ def holding(server: Server, count: int) -> Iterator[None]:
                 raise LoadFailed(f"one of {count} held streams ended early")
         finally:
             process.kill()
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001 - it is the value
+    return "true" if value else "false"
 
 
 def _program(command: str, server: Server) -> list[str]:

@@ -6,7 +6,7 @@ from machine to machine and from minute to minute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.generator import EVENTS_PER_STREAM, Load, Model
@@ -14,6 +14,8 @@ from bench.generator import EVENTS_PER_STREAM, Load, Model
 UNARY = "unary call"
 BURST = "burst token"
 PACED = "paced token"
+
+STREAM = "stream"
 
 COSTS = (UNARY, BURST, PACED)
 """The figures that are CPU time, by what it is divided by."""
@@ -32,6 +34,9 @@ class Plan:
         few_names: The names of the configuration that all else is measured with.
         peer_loads: As `loads`, but less, for peers take several times as long.
         open_streams: How many are held open for what must not depend on them.
+        seeds: Of the simulated races; each is a run of `simulated_calls` calls with each strategy.
+        race_loads: What a race's own cost is measured with; who is asked is said where that is done.
+        timed_races: How many races between an early and a tardy answer, of each kind.
     """
 
     rounds: int
@@ -47,6 +52,10 @@ class Plan:
     names_calls: int
     open_streams: int
     cold_starts: int
+    seeds: Sequence[int]
+    simulated_calls: int
+    race_loads: Mapping[str, Load]
+    timed_races: int
 
 
 FULL = Plan(
@@ -71,6 +80,13 @@ FULL = Plan(
     names_calls=10_000,
     open_streams=2000,
     cold_starts=5,
+    seeds=range(1, 11),
+    simulated_calls=3000,
+    race_loads={
+        UNARY: Load(Model.UNARY, concurrency=16, warm_up=200, calls=2000),
+        STREAM: Load(Model.BURST, concurrency=16, warm_up=100, calls=1000),
+    },
+    timed_races=100,
 )
 
 QUICK = Plan(
@@ -95,6 +111,13 @@ QUICK = Plan(
     names_calls=64,
     open_streams=20,
     cold_starts=1,
+    seeds=(1,),
+    simulated_calls=300,
+    race_loads={
+        UNARY: Load(Model.UNARY, concurrency=8, warm_up=8, calls=64),
+        STREAM: Load(Model.BURST, concurrency=8, warm_up=8, calls=16),
+    },
+    timed_races=3,
 )
 
 RATIO_TARGETS: Mapping[str, Mapping[str, float]] = {
@@ -111,6 +134,19 @@ FLATNESS = 1.1
 IDLE_MB = 90.0
 OPEN_STREAM_KB = 60.0
 COLD_START_SECONDS = 1.5
+
+RACE_RATIO = 3.3
+"""CPU time of a race of three over that of one chain call, at most."""
+
+HEDGED_TAIL = 0.5
+HEDGED_STARTS = 1.1
+"""Of hedging at the 0.95 quantile: the 0.99 quantile of the time to first content, and the started calls,
+over those of single calls, at most."""
+
+WINNER_MS = 20.0
+LOSER_MS = 50.0
+"""From the upstream's write of the winner's answer until its call has ended for the caller, and until the
+upstream sees the end of the loser's connection; at the 0.99 quantile, at most."""
 
 PEER_TARGETS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "litellm": {"grpcio": {UNARY: 12.0, PACED: 4.0}, "native": {UNARY: 50.0, PACED: 6.0}},

@@ -25,16 +25,16 @@ def bars(title: str, rows: Sequence[Row]) -> str:
     judged = [(row, used) for row, used in shares if used is not None]
     room = WIDTH - LABEL_WIDTH - 5 * MARGIN
     scale = room / max(1.2, *(used for _, used in judged))
-    drawn = [_text(MARGIN, MARGIN, title)]
+    drawn = [label(MARGIN, MARGIN, title)]
     top = 2 * MARGIN
     for index, (row, used) in enumerate(judged):
         y = top + index * (BAR_HEIGHT + 6)
-        drawn.append(_text(MARGIN, y + 15, row.name))
+        drawn.append(label(MARGIN, y + 15, row.name))
         drawn.append(_box(LABEL_WIDTH, y, used * scale, BAR_HEIGHT, BAD if row.missed else GOOD))
-        drawn.append(_text(LABEL_WIDTH + used * scale + 6, y + 15, f"{used:.0%}"))
+        drawn.append(label(LABEL_WIDTH + used * scale + 6, y + 15, f"{used:.0%}"))
     bottom = top + len(judged) * (BAR_HEIGHT + 6)
-    drawn.append(_line(LABEL_WIDTH + scale, top - 4, LABEL_WIDTH + scale, bottom, "#000"))
-    return _drawing(drawn, bottom + MARGIN)
+    drawn.append(stroke(LABEL_WIDTH + scale, top - 4, LABEL_WIDTH + scale, bottom, "#000"))
+    return drawing(drawn, bottom + MARGIN)
 
 
 def time_line(title: str, deltas: Deltas) -> str:
@@ -42,32 +42,35 @@ def time_line(title: str, deltas: Deltas) -> str:
     left = 5 * MARGIN
     scale = (WIDTH - left - MARGIN) / max(read for _, read in deltas)
     upper, lower = 3 * MARGIN, 8 * MARGIN
-    drawn = [_text(MARGIN, MARGIN, title), _text(MARGIN, upper, "written"), _text(MARGIN, lower, "read")]
+    drawn = [label(MARGIN, MARGIN, title), label(MARGIN, upper, "written"), label(MARGIN, lower, "read")]
     for written, read in deltas:
         start, end = left + written * scale, left + read * scale
-        drawn.append(_line(start, upper - 12, start, upper, QUIET))
-        drawn.append(_line(start, upper, end, lower - 12, QUIET))
-        drawn.append(_line(end, lower - 12, end, lower, OURS))
+        drawn.append(stroke(start, upper - 12, start, upper, QUIET))
+        drawn.append(stroke(start, upper, end, lower - 12, QUIET))
+        drawn.append(stroke(end, lower - 12, end, lower, OURS))
     last = deltas[-1][1]
     ticks = range(0, int(last) + 1, TICK_MS)
-    drawn += [_text(left + tick * scale, lower + 24, f"{tick} ms") for tick in ticks]
-    return _drawing(drawn, lower + 2 * MARGIN)
+    drawn += [label(left + tick * scale, lower + 24, f"{tick} ms") for tick in ticks]
+    return drawing(drawn, lower + 2 * MARGIN)
 
 
-def _drawing(drawn: Sequence[str], height: float) -> str:
+def drawing(drawn: Sequence[str], height: float) -> str:
+    """What was drawn, as a file."""
     head = f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height:g}' {FONT}>"
     ground = f"<rect width='{WIDTH}' height='{height:g}' fill='#fff'/>"
     return "\n".join([head, ground, *drawn, "</svg>", ""])
 
 
-def _text(x: float, y: float, text: str) -> str:
-    return f"<text x='{x:.1f}' y='{y:.1f}'>{escape(text)}</text>"
+def label(x: float, y: float, words: str) -> str:
+    """Words that begin at a point."""
+    return f"<text x='{x:.1f}' y='{y:.1f}'>{escape(words)}</text>"
 
 
 def _box(x: float, y: float, width: float, height: float, colour: str) -> str:
     return f"<rect x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='{height:.1f}' fill='{colour}'/>"
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+def stroke(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+    """A straight line."""
     place = f"x1='{x1:.1f}' y1='{y1:.1f}' x2='{x2:.1f}' y2='{y2:.1f}'"
     return f"<line {place} stroke='{colour}' stroke-width='1.5'/>"

@@ -28,6 +28,13 @@ FIGURES = (
     "memory, one of 20 streams, kB",
     "paced token, beside 20 open streams against 1, us of CPU",
     "No delta waits for another",
+    "Races",
+    "hedged at 0.95, first content, p99, s",
+    "race of 3, unary, grpcio, us of CPU",
+    "race of 3, a stream of one delta, native, us of CPU",
+    "chain of 2, unary, native, us of CPU",
+    "winner's answer, streamed, native, ms, p99",
+    "loser's connection closed, unary, grpcio, ms, p99",
 )
 
 pytestmark = [

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from bench.curves import curves
 from bench.plots import bars, time_line
 from bench.report import write_results
 from bench.row import Row, table
@@ -69,3 +70,14 @@ def test_pictures_are_svg() -> None:
     assert "token <paced>" in texts
     assert "latency" not in texts
     assert line.tag.endswith("svg")
+
+
+def test_curves_end_at_the_longest_wait() -> None:
+    """A curve falls from all calls to none, the longest wait the furthest to the right."""
+    drawn = ET.fromstring(curves("waits", {"a <b>": [0.2, 0.4, 10.0]}))  # noqa: S314 - our own drawing
+
+    (line,) = (element for element in drawn.iter() if element.tag.endswith("polyline"))
+    points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
+    assert points == sorted(points)
+    assert [y for _, y in points] == sorted(y for _, y in points)
+    assert "a <b>" in [element.text for element in drawn.iter()]
