@@ -158,6 +158,10 @@ class Gate:
         """The client of ChainService over a channel of its own."""
         return chain_pb2_grpc.ChainServiceStub(channel)
 
+    def race_over(self, channel: grpc.aio.Channel) -> race_pb2_grpc.RaceServiceAsyncStub:
+        """The client of RaceService over a channel of its own."""
+        return race_pb2_grpc.RaceServiceStub(channel)
+
     def connect(self) -> grpc.aio.Channel:
         """A channel of its own, with a connection of its own; closed with the gateway.
 
