@@ -114,8 +114,9 @@ class Lane:
 
     def let_go(self) -> None:
         """Nobody waits for it any more: keep nothing that holds on to this."""
-        # A task keeps the exception that it ended with, whose frames hold this.
+        # The frames of an exception hold this, and a task keeps the one that it ended with.
         self.task = None
+        self.error = None
         self._outlet = None
 
     def raise_error(self) -> None:

@@ -113,6 +113,8 @@ class Overtaking:
                     self._stop_timer()
                 await self._heat.drained()
                 await self._teller.flush()
+                if self._chosen is not None:
+                    self._chosen.raise_error()
             return await self._result()
         finally:
             self._teller.leave()
@@ -222,7 +224,6 @@ class Overtaking:
                     # What the course has noted is not told again: these could not be run.
                     self._tries.setbacks += runner.unanswered.setbacks
             return None
-        chosen.raise_error()
         if chosen.completion is not None:
             await self.delivery.settled()
         return chosen.completion

@@ -79,7 +79,11 @@ class Race:
             record.race = run.report
         try:
             async with run.heat:
-                completion = await _course(run)
+                try:
+                    completion = await _course(run)
+                finally:
+                    # Else an end that leaving causes would start the next candidate, or the judge.
+                    run.contest.stop()
         finally:
             run.close()
         if not turn.in_race:

@@ -81,10 +81,14 @@ class Contest:
             self._start(index, acts, beside=False)
         self.advance()
 
-    def close(self) -> None:
-        """Let go of everything that holds on to this, and let no clock go on."""
+    def stop(self) -> None:
+        """Do nothing any more, whatever happens; it is still noted."""
         self.clocks.stop()
         self._acts = None
+
+    def close(self) -> None:
+        """Let go of everything that holds on to this."""
+        self.stop()
         self.lanes = {}
 
     async def room(self) -> None:
