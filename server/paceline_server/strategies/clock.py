@@ -53,7 +53,10 @@ class SilenceClock:
         task, self._task = self._task, None
         if task is None or not self._expired:
             return
-        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        is_own = task.uncancel() <= self._cancelling
+        # Nor may this frame, which the exception holds that the task may end with.
+        del task
+        if is_own and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     @property
