@@ -22,23 +22,22 @@ class Gate:
         """Guard `target`."""
         self._target = target
         self._health = surroundings.health
+        self._provider = surroundings.health.scopes(target)[0]
         self._budget = surroundings.budget
         self._hedges = surroundings.hedges
         self._additional_attempts = surroundings.config.additional_attempts
 
     def ready(self, call: Call) -> bool:
         """Whether `call` may turn to the target now."""
-        provider = self._health.scopes(self._target)[0]
-        return self._health.held(self._target) is None and provider not in call.record.barred
+        return self._health.held(self._target) is None and self._provider not in call.record.barred
 
     def held(self, call: Call, turn: Turn) -> Held | None:
         """Why the target will not be called, as far as is seen without asking for admission."""
-        provider = self._health.scopes(self._target)[0]
-        barred = call.record.barred.get(provider)
+        barred = call.record.barred.get(self._provider)
         if barred is not None:
             held = self._health.held(self._target)
             until = self._health.now() if held is None else held.until
-            return Held(self._target, provider, until, barred.failure_class, barred.message)
+            return Held(self._target, self._provider, until, barred.failure_class, barred.message)
         forced = turn.admission in (Admission.LAST_RESORT, Admission.RETRY)
         return None if forced else self._health.held(self._target)
 
@@ -79,7 +78,7 @@ class Gate:
 
     def bar_provider(self, call: Call, failure: AttemptFailure) -> None:
         """Let the call turn to no target of the provider any more, or of its quota (A3)."""
-        call.record.barred[self._health.scopes(self._target)[0]] = failure
+        call.record.barred[self._provider] = failure
 
     def _bench_is_over(self) -> bool:
         """Whether a retry has waited for its own bench; the wait and the bench run on two clocks."""

@@ -112,6 +112,22 @@ class Call:
     prompts: Prompts = field(default_factory=Prompts)
     allowances: tuple[Allowance, ...] = ()
 
+    def beside_others(
+        self, prompt: Prompt, record: CallRecord, options: ChainOptions, allowances: tuple[Allowance, ...]
+    ) -> Call:
+        """The call as a model gets it that runs beside others; made at a third of what `replace` takes."""
+        return Call(
+            self.call_id,
+            prompt,
+            self.started_at,
+            self.deadline,
+            options,
+            self.tells_all,
+            record,
+            self.prompts,
+            allowances,
+        )
+
 
 class Admission(Enum):
     """By what right a model asks to be let through.
@@ -154,6 +170,12 @@ class Turn:
         if not self.path:
             return False
         return any(step.startswith(("race[", "judge")) for step in self.path.split("/"))
+
+    def beside_others(self, could_answer: Callable[[], bool]) -> Turn:
+        """The same, but that others may run beside it; `could_answer` tells whether one of them could."""
+        return Turn(
+            self.path, self.untried, self.first_pass, self.admission, self.continues, beside=could_answer
+        )
 
     def path_of(self, step: str) -> str:
         """The path of a child at `step` of this one."""

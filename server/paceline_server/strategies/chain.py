@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.strategies.call import Call, Sink, Turn, beside_others
@@ -81,4 +80,4 @@ class Chain:
 
 def _call_in(runner: Runner, call: Call) -> Call:
     """The call as a model in a lane gets it: with its own branch of the record."""
-    return replace(call, record=runner.record, options=beside_others(call.options))
+    return call.beside_others(call.prompt, runner.record, beside_others(call.options), call.allowances)

@@ -38,8 +38,10 @@ class Outbox:
     def __init__(self) -> None:
         """Start empty."""
         self._events: deque[Entry] = deque()
-        self._news = asyncio.Event()
-        self._space = asyncio.Event()
+        # Not two events, which would cost as much as all else here: mostly nobody waits for either.
+        self._is_news = False
+        self._taker: asyncio.Future[None] | None = None
+        self._space: asyncio.Event | None = None
 
     @property
     def filled(self) -> bool:
@@ -49,28 +51,37 @@ class Outbox:
     def put(self, event: Entry) -> None:
         """Have an event told."""
         self._events.append(event)
-        self._news.set()
+        self.wake()
 
     def take(self) -> Entry | None:
         """The next event; None if there is none."""
         if not self._events:
             return None
         event = self._events.popleft()
-        if len(self._events) < MOST_UNTOLD:
+        if self._space is not None and len(self._events) < MOST_UNTOLD:
             self._space.set()
         return event
 
     def wake(self) -> None:
         """Let the taker look around: something has happened that is no event."""
-        self._news.set()
+        self._is_news = True
+        if self._taker is not None and not self._taker.done():
+            self._taker.set_result(None)
 
     async def news(self) -> None:
         """Wait until there is something new since the last time."""
-        await self._news.wait()
-        self._news.clear()
+        if not self._is_news:
+            self._taker = asyncio.get_running_loop().create_future()
+            try:
+                await self._taker
+            finally:
+                self._taker = None
+        self._is_news = False
 
     async def room(self) -> None:
         """Wait while too much waits to be told."""
         while len(self._events) >= MOST_UNTOLD:
+            if self._space is None:
+                self._space = asyncio.Event()
             self._space.clear()
             await self._space.wait()

@@ -7,7 +7,6 @@ next, and what a failure means for the others, is decided by the course that it 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -164,7 +163,7 @@ class Overtaking:
         branch = record.branch(free_start=record.starts_freely and not beside, same_tries=True)
         runner = Runner(position, branch, self, beside=beside)
         self._runners.append(runner)
-        turn = replace(mine, beside=self._others_could_answer)
+        turn = mine.beside_others(self._others_could_answer)
         self._heat.start(runner, partial(self._answered, runner, turn))
         delay = self._pace.delay(self._tries.models[position])
         self._stop_timer()

@@ -150,19 +150,7 @@ class RaceRun:
 
     def _beside(self, prompt: Prompt, record: CallRecord) -> Call:
         """The call as a model gets it that runs beside others, within what the race may take (R9)."""
-        call = self.call
-        # As `replace` would, at a third of the time: each candidate gets one.
-        return Call(
-            call.call_id,
-            prompt,
-            call.started_at,
-            call.deadline,
-            self._options,
-            call.tells_all,
-            record,
-            call.prompts,
-            self._allowances,
-        )
+        return self.call.beside_others(prompt, record, self._options, self._allowances)
 
     def _none_due(self) -> None:
         """What was kept for a later start is for the one that is made now."""
