@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from paceline.v1.completion_pb2 import (
     ROLE_SYSTEM,
@@ -15,6 +15,7 @@ from paceline.v1.completion_pb2 import (
     Role,
     Text,
 )
+from paceline_client.choices import checked
 
 RecoveryName = Literal["none", "hold", "restart", "continue"]
 
@@ -30,8 +31,12 @@ def text_prompt(text: str, *, system: str = "", max_output_token_count: int | No
 
 
 def recovery_value(name: RecoveryName) -> Recovery.ValueType:
-    """A recovery by its name."""
-    return Recovery.Value(f"RECOVERY_{name.upper()}")
+    """A recovery by its name.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    return Recovery.Value(f"RECOVERY_{checked(name, 'recovery', get_args(RecoveryName)).upper()}")
 
 
 def _message(role: Role.ValueType, text: str) -> Message:

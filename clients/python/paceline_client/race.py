@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from paceline.v1.completion_pb2 import RECOVERY_UNSPECIFIED
 from paceline.v1.race_pb2 import (
@@ -21,6 +21,7 @@ from paceline.v1.race_pb2 import (
     StreamRaceResponse,
 )
 from paceline.v1.race_pb2_grpc import RaceServiceStub
+from paceline_client.choices import checked
 from paceline_client.connect import Channel
 from paceline_client.errors import typed_errors
 from paceline_client.prompt import RecoveryName, recovery_value, text_prompt
@@ -50,6 +51,9 @@ def race_request(
             the virtual model, or to the gateway's default.
         limits: What the race may take; None leaves it to the virtual model, or to the deadline.
         stream_all_candidates: Let a stream tell what the others write, too.
+
+    Raises:
+        ValueError: `strategy` or `recovery` names none that there is.
     """
     name, candidates = (models, ()) if isinstance(models, str) else ("", models)
     return RaceRequest(
@@ -92,8 +96,12 @@ def stream_race(
 
 
 def equivalence_value(name: EquivalenceName) -> Equivalence.ValueType:
-    """An equivalence of answers by its name."""
-    return Equivalence.Value(f"EQUIVALENCE_{name.upper()}")
+    """An equivalence of answers by its name.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    return Equivalence.Value(f"EQUIVALENCE_{checked(name, 'equivalence', get_args(EquivalenceName)).upper()}")
 
 
 def _candidate(model: str | RaceCandidate) -> RaceCandidate:
@@ -102,5 +110,5 @@ def _candidate(model: str | RaceCandidate) -> RaceCandidate:
 
 def _strategy(name: StrategyName) -> RaceStrategy:
     strategy = RaceStrategy()
-    getattr(strategy, name).SetInParent()
+    getattr(strategy, checked(name, "strategy", get_args(StrategyName))).SetInParent()
     return strategy

@@ -159,7 +159,7 @@ class HedgedSettings(Section):
     )
     maximum_delay: PositiveDuration = Field(
         default=timedelta(seconds=_HEDGED.maximum_delay),
-        description="The most that the quantile may give, and the delay while nothing is observed.",
+        description="The most that the quantile may give, and the delay until 20 attempts were observed.",
     )
     max_hedge_count: Annotated[Count, Field(lt=MAXIMUM_CANDIDATE_COUNT)] = Field(
         default=_HEDGED.max_hedge_count,

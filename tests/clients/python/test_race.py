@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import grpc
 import pytest
@@ -33,7 +33,15 @@ from paceline.v1.race_pb2 import (
 from paceline_client.connect import connect
 from paceline_client.errors import CallFailed, UnfinishedStream
 from paceline_client.fold import Fold
-from paceline_client.race import StrategyName, race, race_request, stream_race
+from paceline_client.prompt import RecoveryName
+from paceline_client.race import (
+    EquivalenceName,
+    StrategyName,
+    equivalence_value,
+    race,
+    race_request,
+    stream_race,
+)
 from tests.clients.python.fake_gateway import FakeGateway, Refusal, serving
 
 REQUEST = race_request(["test/a", "test/b"], "hello")
@@ -104,6 +112,21 @@ def test_a_strategy_goes_by_its_name(name: StrategyName) -> None:
 def test_each_strategy_has_a_name() -> None:
     """RaceStrategy: none of the contract's kinds is forgotten."""
     assert {field.name for field in RaceStrategy.DESCRIPTOR.fields} == set(get_args(StrategyName))
+
+
+@pytest.mark.parametrize(
+    ("made", "wrong", "choices"),
+    [
+        (lambda name: race_request(["test/a"], "hello", strategy=name), "frist", StrategyName),
+        (lambda name: race_request(["test/a"], "hello", recovery=name), "restrat", RecoveryName),
+        (equivalence_value, "jsno", EquivalenceName),
+        (equivalence_value, "JSON", EquivalenceName),
+    ],
+)
+def test_a_name_that_is_none_is_told_with_those_there_are(made: Any, wrong: str, choices: Any) -> None:
+    """A typing error is a ValueError that says what may be written instead."""
+    with pytest.raises(ValueError, match=f"'{wrong}' is no .*{', '.join(get_args(choices))}"):
+        made(wrong)
 
 
 async def test_a_whole_answer_comes_within_its_time() -> None:

@@ -656,8 +656,8 @@ class Hedged(_message.Message):
     MAX_HEDGE_COUNT_FIELD_NUMBER: _builtins.int
     quantile: _builtins.float
     """After this observed quantile of the running target's time to first
-    content, within the bounds below. Above 0 and below 1. Without
-    observations it is the maximum delay.
+    content, within the bounds below. Above 0 and below 1. With
+    fewer than 20 observations it is the maximum delay.
     """
     max_hedge_count: _builtins.int
     """How many candidates may start beyond the first. From 0 to 15. Unset: 1.
@@ -1054,7 +1054,10 @@ class StreamRaceResponse(_message.Message):
 
     @_builtins.property
     def winner_selected(self) -> Global___WinnerSelected:
-        """The race is decided. Deltas follow."""
+        """The race is decided. Deltas follow. Comes again if a winner breaks and the
+        race recovers; what was delivered is void only if `output_discarded` says
+        so, which with CONTINUE it need not.
+        """
 
     @_builtins.property
     def delta(self) -> _completion_pb2.Delta:

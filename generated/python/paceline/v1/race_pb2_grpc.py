@@ -90,8 +90,8 @@ class RaceServiceServicer:
         it. `delta` is always the winner's, and comes after `winner_selected`. The
         deltas since the last `output_discarded`, folded, equal
         `finished.completion.parts`. If a winner breaks and the race recovers,
-        another `winner_selected` comes, after `output_discarded` if anything had
-        been delivered.
+        another `winner_selected` comes: after `output_discarded` if anything had
+        been delivered, but without it where CONTINUE goes on from there.
 
         The failure of the call is the status of the RPC, which every
         `attempt_ended` and `candidate_ended` precedes. Errors are those of Race,
