@@ -29,7 +29,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test lint format generate faults bench lock clean
+.PHONY: help install demo serve test soak lint format generate faults bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ serve: $(STAMP) ## Start the gateway; without a configuration its providers are 
 
 test: $(STAMP) ## Run the tests; more options through PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(STAMP) ## Play ten thousand random races of each strategy, and as many cancellations
+	PACELINE_SOAK=10000 $(BIN)/python -m pytest -q --timeout=7200 tests/strategies/test_race_schedules.py $(PYTEST_ARGS)
 
 lint: $(STAMP) build/protos ## Check style, types, imports, protos and that generated code is current
 	$(BIN)/ruff check $(SOURCES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from paceline_server.completion.answer import Confidence, Ending, FinishReason
@@ -63,6 +64,13 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Deaf:
+    """Nothing comes for so many seconds, and no cancellation is heard in them."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Bug:
     """The adapter raises something that no adapter may raise."""
 
@@ -78,7 +86,7 @@ class End:
     confidence: Confidence | None = None
 
 
-Step = Wait | Read | Break | Silence | Bug | End
+Step = Wait | Read | Break | Silence | Deaf | Bug | End
 
 PING = Read()
 
@@ -271,12 +279,23 @@ async def _play(step: Step) -> None:
             await asyncio.sleep(seconds)
         case Silence():
             await asyncio.get_running_loop().create_future()
+        case Deaf(seconds):
+            await _sleep_on(seconds)
         case Break():
             raise step.failure()
         case Bug(error):
             raise error
         case Read() | End():
             raise AssertionError("content cannot come before the headers")
+
+
+async def _sleep_on(seconds: float) -> None:
+    """What an adapter does that catches too much."""
+    time = asyncio.get_running_loop().time
+    ends_at = time() + seconds
+    while time() < ends_at:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(ends_at - time())
 
 
 def thought(*words: str, part: int = 0) -> tuple[Read, ...]:

@@ -53,6 +53,8 @@ class Winner:
         if lane.index == self.index and lane.held:
             self.has_content.set()
 
+    heard_aside = heard
+
     def ended(self, lane: Lane) -> None:
         """It may be done."""
         if lane.index == self.index:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from paceline.v1 import chain_pb2, completion_pb2
-from paceline_server.completion.attempt import AttemptEnded, CallEvent
+from paceline_server.completion.attempt import CallEvent
 from paceline_server.completion.errors import CallFailed
 from paceline_server.rpc.chain_encoding import encode_chain_response
 from paceline_server.rpc.encoding import encode_event
@@ -46,8 +46,8 @@ class ChainRpc:
             completion = await engine.stream(call, model, sink)
         except CallFailed:
             # Each attempt's end comes before the status, that of those which the deadline cut off too.
-            ends = (AttemptEnded(attempt) for attempt in call.record.untold)
-            await rpc.write_last(encode_event(end, chain_pb2.StreamChainResponse()) for end in ends)
+            left = call.record.last_words()
+            await rpc.write_last(encode_event(event, chain_pb2.StreamChainResponse()) for event in left)
             raise
         rpc.served_by = completion.target
         finished = chain_pb2.StreamChainResponse(finished=encode_chain_response(call, completion))

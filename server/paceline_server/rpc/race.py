@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterator
 from google.protobuf.message import Message
 
 from paceline.v1 import completion_pb2, race_pb2
-from paceline_server.completion.attempt import AttemptEnded, CallEvent
+from paceline_server.completion.attempt import CallEvent
 from paceline_server.completion.errors import CallFailed, InvalidRequest, Violation
 from paceline_server.completion.race import CandidateEnded, RaceEvent
 from paceline_server.rpc.encoding import encode_event
@@ -100,8 +100,8 @@ def _check_quorum(decoded: RaceCall, candidate_count: int) -> None:
 
 def _last_words(call: Call) -> Iterator[Message]:
     """Each end comes before the status, those of what the deadline cut off too."""
-    for attempt in call.record.untold:
-        yield encode_event(AttemptEnded(attempt), race_pb2.StreamRaceResponse())
+    for event in call.record.last_words():
+        yield encode_event(event, race_pb2.StreamRaceResponse())
     race = call.record.race
     for candidate in () if race is None else race.untold():
         yield encode_race_event(CandidateEnded(candidate))

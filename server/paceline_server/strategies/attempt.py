@@ -55,7 +55,7 @@ async def _streamed(run: AttemptRun, provider: Provider, sink: Sink, limits: Clo
 async def _pump(run: AttemptRun, stream: AnswerStream, sink: Sink, clock: SilenceClock, gap: float) -> None:
     """Read the stream to its end; what is done here is done for every token."""
     time = asyncio.get_running_loop().time
-    add = run.fold.add
+    add, record = run.fold.add, run.call.record
     while True:
         try:
             deltas = await stream.read()
@@ -64,6 +64,8 @@ async def _pump(run: AttemptRun, stream: AnswerStream, sink: Sink, clock: Silenc
             raise
         except Exception as error:
             raise _bug(error) from error
+        if record.stopped:
+            record.go_on()
         if deltas is None:
             return
         if not deltas:

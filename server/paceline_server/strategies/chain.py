@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from paceline_server.completion.answer import Completion, Target
 from paceline_server.strategies.call import Call, Sink, Turn, beside_others
 from paceline_server.strategies.course import Ask, Course
-from paceline_server.strategies.delivery import NOTHING_DELIVERED, Delivery
+from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.model import Model
 from paceline_server.strategies.overtaking import Runner
 from paceline_server.strategies.pace import Pace
-from paceline_server.strategies.recovery import delivery_of
+from paceline_server.strategies.recovery import NOTHING_DELIVERED, delivery_of
 from paceline_server.strategies.surroundings import Surroundings
 
 

@@ -20,6 +20,7 @@ from paceline_server.completion.attempt import (
 )
 from paceline_server.completion.deltas import Delta, character_count
 from paceline_server.completion.usage import NOTHING_USED, Usage, estimate_token_count, total_usage
+from paceline_server.strategies.announcements import Announcements, Tell
 from paceline_server.strategies.call import Recovery, Sink
 from paceline_server.strategies.continuation import JoinedAnswer
 from paceline_server.strategies.lane import Lane
@@ -42,7 +43,7 @@ class Delivery:
     """
 
     __slots__ = (
-        "_announcement",
+        "_announcements",
         "_aside",
         "_detour",
         "_detour_behind",
@@ -73,7 +74,7 @@ class Delivery:
         self._seen_character_count = 0
         self._source_index = 0
         self._retracted = False
-        self._announcement: Callable[[], Awaitable[None]] | None = None
+        self._announcements = Announcements()
         # Functions and no methods, which would hold what they are kept in.
         self._detour: Detour | None = None
         self._detour_behind: Detour | None = None
@@ -86,7 +87,7 @@ class Delivery:
     @property
     def aside(self) -> Sink:
         """Takes the events of attempts that run beside others: they say nothing of what is delivered."""
-        return self._aside
+        return self._take_aside if self._announcements.awaits_beginning else self._aside
 
     async def turn_to(self, attempt_index: int) -> None:
         """What comes now is the answer of another attempt, from its first part on."""
@@ -113,18 +114,18 @@ class Delivery:
         if self.delivered or self._retracted:
             self.broken = broken
 
-    def announce(self, tell: Callable[[], Awaitable[None]]) -> None:
-        """Tell this, and no earlier announcement, before the next content is delivered."""
-        if self._announcement is None:
+    def announce(self, beginning: Tell, content: Tell) -> None:
+        """Have it told before the next attempt that it begins, and before the next content is delivered."""
+        if not self._announcements.awaits_content:
             self._detour_behind = self._detour
-        self._announcement = tell
+        self._announcements.make(beginning, content)
         self._detour = Delivery._announced
 
     def announce_nothing(self) -> None:
-        """Nothing is to be told before the next content after all."""
-        if self._announcement is not None:
-            self._announcement = None
+        """Nothing is to be told after all."""
+        if self._announcements.awaits_content:
             self._detour = self._detour_behind
+        self._announcements.drop()
 
     async def settled(self) -> None:
         """The answer is whole: what was held back may be delivered."""
@@ -173,6 +174,11 @@ class Delivery:
             confidence=None,
         )
 
+    async def _take_aside(self, event: CallEvent) -> None:
+        if isinstance(event, AttemptStarted):
+            await self._announcements.begins()
+        await self._aside(event)
+
     async def _take(self, event: AttemptStarted | AttemptEnded | OutputDiscarded) -> None:
         if isinstance(event, OutputDiscarded):
             stood = self.stands
@@ -193,8 +199,9 @@ class Delivery:
         if event.continues and self._joined is not None:
             self.delivered = False
             self._joined.go_on()
-            return
-        await self.turn_to(event.attempt.index)
+        else:
+            await self.turn_to(event.attempt.index)
+        await self._announcements.begins()
 
     def _forget(self) -> None:
         self.delivered = False
@@ -205,10 +212,8 @@ class Delivery:
         self._seen_character_count = 0
 
     async def _announced(self, delta: Delta) -> None:
-        tell, self._announcement = self._announcement, None
         self._detour = self._detour_behind
-        if tell is not None:
-            await tell()
+        await self._announcements.has_content()
         if self._detour is not None:
             await self._detour(self, delta)
             return
@@ -238,7 +243,3 @@ class Delivery:
 
 async def _ignore(_event: CallEvent) -> None:
     """Nothing of it is delivered."""
-
-
-NOTHING_DELIVERED = Delivery(_ignore, Recovery.RESTART, 0)
-"""What a unary call has delivered until then; nothing is ever put into it."""

@@ -93,6 +93,7 @@ class Heat:
         if lane.running and lane.task is not None and lane not in self._cancelled:
             self._cancelled.add(lane)
             lane.record.outrun = outrun
+            lane.record.stopped = True
             lane.task.add_done_callback(self._one_ended)
             lane.task.cancel()
             if self._patience is None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from paceline_server.completion.answer import Completion
-from paceline_server.completion.attempt import CallEvent, FailureClass, OutputDiscarded
+from paceline_server.completion.attempt import Attempt, CallEvent, FailureClass, OutputDiscarded
 from paceline_server.completion.deltas import Delta, merge_adjacent
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.strategies.call import Sink
@@ -40,6 +40,7 @@ class Lane:
 
     Attributes:
         record: Its branch of the call's record.
+        earlier: The lane of the same model in which it ran before, from whose start its times count on.
         held: What it has written and nobody has been given.
         attempt_index: Of its latest attempt; None as long as it has made none.
         completion: Its whole answer, once it has one.
@@ -54,6 +55,7 @@ class Lane:
         "_outlet",
         "attempt_index",
         "completion",
+        "earlier",
         "ended_at",
         "error",
         "first_content_at",
@@ -65,18 +67,21 @@ class Lane:
         "unanswered",
     )
 
-    def __init__(self, index: int, record: CallRecord, listener: LaneListener) -> None:
+    def __init__(
+        self, index: int, record: CallRecord, listener: LaneListener, earlier: Lane | None = None
+    ) -> None:
         """Make the lane of the candidate or position `index`."""
         self.index = index
         self.record = record
+        self.earlier = earlier
         self.held: list[Delta] = []
-        self.started_at = asyncio.get_running_loop().time()
+        self.started_at: float = asyncio.get_running_loop().time() if earlier is None else earlier.started_at
         self.first_content_at: float | None = None
         self.ended_at: float | None = None
         self.completion: Completion | None = None
         self.unanswered: Unanswered | None = None
         self.error: BaseException | None = None
-        self.attempt_index: int | None = None
+        self.attempt_index: int | None = None if earlier is None else earlier.attempt_index
         self.task: asyncio.Task[None] | None = None
         self._listener = listener
         self._outlet: Sink | None = None
@@ -86,6 +91,12 @@ class Lane:
     def running(self) -> bool:
         """Whether it has been started and has not ended."""
         return self.ended_at is None
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """All that were made for it."""
+        before = [] if self.earlier is None else self.earlier.attempts
+        return [*before, *self.record.attempts]
 
     @property
     def let_through(self) -> bool:
@@ -141,10 +152,13 @@ class Lane:
 
     async def _run(self, ask: Callable[[], Awaitable[Completion]]) -> None:
         try:
-            self.completion = await ask()
+            completion = await ask()
+            if not self._muted:
+                self.completion = completion
         except Unanswered as unanswered:
             # The frames that it came through hold the call.
-            self.unanswered = unanswered.with_traceback(None)
+            if not self._muted:
+                self.unanswered = unanswered.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - one bad model must not sink the others
             self._failed(error)
         finally:

@@ -70,6 +70,17 @@ class Unanswered(Exception):
         self.refused = refused
         self.told = told
 
+    def again(self) -> Unanswered:
+        """The same, to be raised once more: what is kept must not know the frames that it came through."""
+        return Unanswered(
+            self.setbacks,
+            final=self.final,
+            retry_wait=self.retry_wait,
+            broken=self.broken,
+            refused=self.refused,
+            told=self.told,
+        )
+
     @property
     def held(self) -> tuple[Held, ...]:
         """What was not tried because of its health."""

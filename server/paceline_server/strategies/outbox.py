@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from paceline_server.completion.attempt import AttemptEnded, AttemptStarted, CallEvent
+from paceline_server.completion.attempt import Attempt, AttemptEnded, AttemptStarted, CallEvent
 from paceline_server.completion.race import RaceEvent
 
 MOST_UNTOLD = 256
@@ -35,8 +35,9 @@ Entry = CallEvent | RaceEvent | Aside | TurnTo
 class Outbox:
     """A queue whose taker may also be woken for nothing."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, unannounced: set[int]) -> None:
+        """Start empty; the indices of attempts whose start waits here are kept in `unannounced`."""
+        self._unannounced = unannounced
         self._events: deque[Entry] = deque()
         # Not two events, which would cost as much as all else here: mostly nobody waits for either.
         self._is_news = False
@@ -51,6 +52,9 @@ class Outbox:
     def put(self, event: Entry) -> None:
         """Have an event told."""
         self._events.append(event)
+        start = _start_in(event)
+        if start is not None:
+            self._unannounced.add(start)
         self.wake()
 
     def take(self) -> Entry | None:
@@ -58,9 +62,18 @@ class Outbox:
         if not self._events:
             return None
         event = self._events.popleft()
+        start = _start_in(event)
+        if start is not None:
+            self._unannounced.discard(start)
         if self._space is not None and len(self._events) < MOST_UNTOLD:
             self._space.set()
         return event
+
+    def drop(self) -> list[Attempt]:
+        """Nobody takes out any more; gives the attempts of whose end nobody was told."""
+        entries, self._events = self._events, deque()
+        told = (entry.event if isinstance(entry, Aside) else entry for entry in entries)
+        return [event.attempt for event in told if isinstance(event, AttemptEnded)]
 
     def wake(self) -> None:
         """Let the taker look around: something has happened that is no event."""
@@ -85,3 +98,9 @@ class Outbox:
                 self._space = asyncio.Event()
             self._space.clear()
             await self._space.wait()
+
+
+def _start_in(entry: Entry) -> int | None:
+    """The index of the attempt whose start this tells."""
+    event = entry.event if isinstance(entry, Aside) else entry
+    return event.attempt.index if isinstance(event, AttemptStarted) else None

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from paceline_server.completion.answer import Completion
-from paceline_server.completion.attempt import AttemptEnded, AttemptStarted, CallEvent
+from paceline_server.completion.attempt import Attempt, AttemptEnded, AttemptStarted, CallEvent
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.race import RaceEvent
 from paceline_server.strategies.call import Call, Turn
@@ -89,14 +89,15 @@ class Overtaking:
         self.delivery = tries.delivery
         self._tries = tries
         self._pace = pace
-        self._outbox = Outbox()
+        record = tries.call.record
+        self._outbox = Outbox(record.unannounced)
         self._heat = Heat()
         self._runners: list[Runner] = []
         self._chosen: Runner | None = None
         self._alone = asyncio.Event()
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
-        self._teller = Teller(self._outbox, self._heat, self.delivery, _untold, tries.call.record.untold)
+        self._teller = Teller(self._outbox, self._heat, self.delivery, _untold, record, begins=_untold)
 
     async def answer(self, position: int, mine: Turn) -> Completion | None:
         """The answer of the first that has content; None if none has, or if it broke off."""
@@ -238,5 +239,5 @@ class Overtaking:
             self._timer = None
 
 
-async def _untold(_event: RaceEvent) -> None:
+async def _untold(_event: RaceEvent | Attempt) -> None:
     """No race is told of in a chain."""

@@ -7,21 +7,18 @@ answer goes out as he writes it.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import replace
 from functools import partial
 
-from paceline_server.completion.answer import Target
-from paceline_server.completion.attempt import AttemptStarted, CallEvent, OutputDiscarded
+from paceline_server.completion.attempt import Attempt, AttemptStarted, CallEvent, OutputDiscarded
 from paceline_server.completion.deltas import Delta
-from paceline_server.completion.prompt import Prompt, overlaid
-from paceline_server.completion.race import CandidateEnded
-from paceline_server.strategies.call import Call, ChainOptions, Sink, Turn, beside_others
+from paceline_server.completion.prompt import Prompt
+from paceline_server.completion.race import CandidateEnded, CandidateStarted
+from paceline_server.strategies.call import Call, Sink, Turn
 from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.heat import Heat
 from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Model
 from paceline_server.strategies.outbox import Outbox
-from paceline_server.strategies.racing.allowance import Allowance
 from paceline_server.strategies.racing.contest import Contest
 from paceline_server.strategies.racing.judging import JUDGE_INDEX, Judging
 from paceline_server.strategies.racing.plan import RacePlan, Tell
@@ -45,7 +42,7 @@ class RaceRun:
         self.call = call
         self.turn = turn
         self.delivery = delivery
-        self.outbox = Outbox()
+        self.outbox = Outbox(call.record.unannounced)
         field = plan.field(streaming=delivery is not None)
         self.contest = Contest(plan, field, call, self.outbox)
         self.report = RaceReport(self.contest, call)
@@ -53,15 +50,19 @@ class RaceRun:
         self.tell = tell
         self._teller: Teller | None = None
         if delivery is not None:
-            self._teller = Teller(self.outbox, self.heat, delivery, tell, call.record.untold)
-        self._options = _options(call, plan.limits.first_content_timeout)
+            self._teller = Teller(self.outbox, self.heat, delivery, tell, call.record, begins=self._begins)
+        self._options = plan.options(call)
         self._starts_freely = call.record.starts_freely
-        self._allowance = _allowance(plan)
+        self._allowance = plan.allowance()
         self._allowances = call.allowances if self._allowance is None else (*call.allowances, self._allowance)
 
     async def decided(self) -> Lane | None:
         """Run the race until the winner has ended; None if there is none."""
         self.contest.begin(self)
+        return await self.redecided()
+
+    async def redecided(self) -> Lane | None:
+        """Likewise, where it goes on."""
         while not await self._told():
             await self.outbox.news()
         return self.contest.winner
@@ -84,7 +85,7 @@ class RaceRun:
     def won(self, index: int | None) -> None:
         """The race is over, and the caller has the answer of this candidate: keep the scores (rule R3)."""
         self.report.won = index
-        targets = {number: _target(lane, self.plan) for number, lane in self.contest.lanes.items()}
+        targets = {number: self.plan.target(lane) for number, lane in self.contest.lanes.items()}
         winner = None if index is None else targets.pop(index)
         self.plan.surroundings.performance.raced(winner, targets.values())
 
@@ -92,6 +93,7 @@ class RaceRun:
         """Keep what there is to tell, and let go of everything else: it would hold on to itself."""
         if self._teller is not None:
             self._teller.leave()
+            self._teller = None
         if self.delivery is not None:
             # Who was to be announced, and has written nothing, knows this.
             self.delivery.announce_nothing()
@@ -100,8 +102,7 @@ class RaceRun:
 
     def call_of(self, index: int, record: CallRecord) -> Call:
         """The call as a candidate gets it: with its own settings and its own branch of the record."""
-        prompt = self._prompt(self.call.prompt, index)
-        return self._beside(prompt, record)
+        return self._beside(self.plan.prompt(self.call.prompt, index), record)
 
     def turn_of(self, index: int) -> Turn:
         """Where a candidate stands: it passes over what is held, since others run beside it."""
@@ -120,6 +121,22 @@ class RaceRun:
         record = self.call.record.branch(free_start=self._starts_freely and not beside)
         lane = Lane(index, record, self.contest)
         self._run(lane, self.plan.candidates[index].model, self.call_of(index, record), self.turn_of(index))
+        return lane
+
+    def again(self, index: int, turn: Turn) -> Lane:
+        """Run a candidate's model after all, or once more, beside others."""
+        lane = self._lane_again(index)
+        self._run(lane, self.plan.candidates[index].model, self.call_of(index, lane.record), turn)
+        return lane
+
+    def replace_winner(self, index: int, turn: Turn) -> Lane:
+        """Run a candidate's model in the place of a winner that broke off; what it writes goes out."""
+        lane, delivery = self._lane_again(index), self.delivery
+        assert delivery is not None  # noqa: S101 - a unary call has no winner that could break off
+        lane.let_out(delivery)
+        model, call = self.plan.candidates[index].model, self.call_of(index, lane.record)
+        self.heat.start(lane, partial(model.stream, call, delivery, turn))
+        self.contest.enter(lane)
         return lane
 
     def take_hedge(self) -> bool:
@@ -157,6 +174,14 @@ class RaceRun:
         if self._allowance is not None:
             self._allowance.starts_due = max(0, self._allowance.starts_due - 1)
 
+    def _lane_again(self, index: int) -> Lane:
+        earlier = self.contest.lanes.get(index)
+        free = earlier is not None and earlier.record.starts_freely
+        record = self.call.record.branch(free_start=free)
+        if earlier is not None:
+            record.tries = earlier.record.tries
+        return Lane(index, record, self.contest, earlier)
+
     def _run(self, lane: Lane, model: Model, call: Call, turn: Turn) -> None:
         if self.delivery is None:
             self.heat.start(lane, partial(model.complete, call, turn))
@@ -169,14 +194,6 @@ class RaceRun:
             return True
         return beside is not None and beside()
 
-    def _prompt(self, prompt: Prompt, index: int) -> Prompt:
-        config, over = prompt.config, self.plan.candidates[index].config
-        if over is not None:
-            config = overlaid(config, over)
-        if self.plan.rule.asks_logprobs:
-            config = replace(config, logprobs=True)
-        return prompt if config is prompt.config else replace(prompt, config=config)
-
     async def _told(self) -> bool:
         """Write what there is to write; tells whether the race and its winner have come to their end."""
         if self._teller is None:
@@ -186,6 +203,14 @@ class RaceRun:
         if winner is None:
             return self.contest.failed is not None and not self.outbox.filled
         return await self._teller.poured(winner, partial(self._outlet, winner))
+
+    async def _begins(self, attempt: Attempt) -> None:
+        """Of a candidate that was cancelled as it started, not even that was told."""
+        for lane in self.contest.lanes.values():
+            own = [one.index for one in lane.attempts]
+            if lane.attempt_index is None and attempt.index in own:
+                lane.attempt_index = attempt.index
+                await self.tell(CandidateStarted(lane.index, self.plan.candidates[lane.index].spec))
 
     def _outlet(self, winner: Lane) -> Sink:
         delivery = self.delivery
@@ -199,25 +224,3 @@ class RaceRun:
             return delivery.aside(event)
 
         return through
-
-
-def _allowance(plan: RacePlan) -> Allowance | None:
-    """What all attempts of a race may take together, shared among those that it may start."""
-    if not plan.limits.bound_outlay:
-        return None
-    allowance = Allowance(plan.limits)
-    allowance.starts_due = plan.rule.start_count(len(plan.candidates)) + bool(plan.rule.judge_model)
-    return allowance
-
-
-def _target(lane: Lane, plan: RacePlan) -> Target:
-    """Whose performance a candidate's is: the target that it turned to last."""
-    attempts = lane.record.attempts
-    return attempts[-1].target if attempts else plan.candidates[lane.index].model.targets[0]
-
-
-def _options(call: Call, first_content_timeout: float | None) -> ChainOptions:
-    options = beside_others(call.options)
-    if first_content_timeout is not None:
-        options = replace(options, first_content_timeout=first_content_timeout)
-    return options

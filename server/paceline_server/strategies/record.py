@@ -6,12 +6,13 @@ and the bill are counted once, wherever in the model tree they happen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from paceline_server.completion.answer import Target
-from paceline_server.completion.attempt import Attempt
+from paceline_server.completion.attempt import Attempt, AttemptEnded, AttemptStarted
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.race import CandidateReport, RaceSummary
 from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
@@ -52,12 +53,14 @@ class CallRecord:
         barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
             benches alone would not do: one ends when the provider says, which may be at once.
         untold: Attempts that ended by cancellation, when nothing could be told.
+        unannounced: The indices of those of which not even the start was told.
         race: The outermost race that has given the answer, else the last that has begun; None if none has.
         whole: The record of the whole call; None if this is it.
         parent: The record that this is a branch of; None if it is none.
         under_way: Of a branch: its attempts that have not ended, by index.
         abandoned: Of a branch: attempts that were booked although they have not ended.
         outrun: Of a branch: it was ended because the call went on, or failed, without it.
+        stopped: Of a branch: it was told to end, so that nothing of it counts any more.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -70,12 +73,14 @@ class CallRecord:
     counted: set[Target] = field(default_factory=set)
     barred: dict[Scope, AttemptFailure] = field(default_factory=dict)
     untold: list[Attempt] = field(default_factory=list)
+    unannounced: set[int] = field(default_factory=set)
     race: RaceRecord | None = None
     whole: CallRecord | None = None
     parent: CallRecord | None = None
     under_way: dict[int, Unfinished] = field(default_factory=dict)
     abandoned: set[int] = field(default_factory=set)
     outrun: bool = False
+    stopped: bool = False
 
     @property
     def is_outrun(self) -> bool:
@@ -97,6 +102,7 @@ class CallRecord:
             counted=self.counted,
             barred=self.barred,
             untold=self.untold,
+            unannounced=self.unannounced,
             whole=self.whole or self,
             parent=self,
         )
@@ -143,6 +149,38 @@ class CallRecord:
         for index, attempt in list(self.under_way.items()):
             self.untold.append(attempt.cancelled())
             self.abandoned.add(index)
+
+    def cut_off(self, attempt: Attempt) -> None:
+        """An attempt was cancelled, when nothing could be told; its end is to be told later, once."""
+        record: CallRecord | None = self
+        while record is not None:
+            if attempt.index in record.abandoned:
+                return
+            record = record.parent
+        self.untold.append(attempt)
+
+    def go_on(self) -> None:
+        """End who was told to end, and kept working: an adapter may have kept the cancellation to itself.
+
+        Raises:
+            asyncio.CancelledError: It was told to end.
+        """
+        if self.stopped:
+            raise asyncio.CancelledError
+
+    def last_words(self) -> Iterator[AttemptStarted | AttemptEnded]:
+        """What was not told of attempts, each once."""
+        while self.untold:
+            yield from self.last_word()
+
+    def last_word(self) -> Sequence[AttemptStarted | AttemptEnded]:
+        """What was not told of one of them."""
+        attempt = self.untold.pop(0)
+        if attempt.index not in self.unannounced:
+            return (AttemptEnded(attempt),)
+        self.unannounced.remove(attempt.index)
+        start = attempt.index, attempt.target, attempt.path, attempt.try_number, attempt.start_offset
+        return AttemptStarted(Attempt(*start)), AttemptEnded(attempt)
 
     def count_once(self, target: Target) -> bool:
         """Whether this call's failure still counts against `target`; true only once."""

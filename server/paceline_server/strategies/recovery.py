@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paceline_server.completion.attempt import CallEvent
 from paceline_server.completion.prompt import Prompt, ResponseFormatKind
 from paceline_server.strategies.call import AttemptConfig, Call, Recovery, Sink
 from paceline_server.strategies.delivery import Delivery
@@ -19,3 +20,11 @@ def _may_be_joined(prompt: Prompt) -> bool:
     """Whether an answer of several hands can be right: where a form is enforced, each would begin it anew."""
     wanted = prompt.response_format
     return wanted is None or wanted.kind is ResponseFormatKind.TEXT
+
+
+async def _ignore(_event: CallEvent) -> None:
+    """A unary call delivers nothing before its end."""
+
+
+NOTHING_DELIVERED = Delivery(_ignore, Recovery.RESTART, 0)
+"""What a unary call has delivered until then; nothing is ever put into it."""

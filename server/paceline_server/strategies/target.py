@@ -93,20 +93,11 @@ class TargetModel:
     ) -> Completion:
         if turn.continues and not self._profile.accepts_prefill:
             turn = replace(turn, continues="")
-        began_at = asyncio.get_running_loop().time()
+        call.record.go_on()
         held = self._gate.held(call, turn)
         if held is not None:
             raise await self._passed_over(call, turn, held, sink)
-        fitted: FittedPrompt | None = None
-        fit_for = self.target.provider, self._profile, self._surroundings.fitter
-        try:
-            fitted = await call.prompts.fitted(call.prompt, *fit_for)
-            if turn.continues:
-                fitted = await call.prompts.continued(fitted, turn.continues, *fit_for)
-        except AttemptFailure as failure:
-            # What does not fit as a whole has nothing to do with going on.
-            misfit = replace(turn, continues=turn.continues if fitted else "")
-            raise await self._rejected(call, misfit, failure, sink, began_at) from failure
+        fitted = await self._fitted(call, turn, sink)
         ticket = self._gate.admit(call, turn)
         if isinstance(ticket, Held):
             raise await self._passed_over(call, turn, ticket, sink)
@@ -118,17 +109,32 @@ class TargetModel:
         try:
             if run.streaming:
                 await sink(AttemptStarted(run.snapshot(), bool(turn.continues)))
-            completion = await ask(run)
+            completion = await _asked(run, ask)
         except AttemptFailure as failure:
             raise await self._failed(run, ticket, failure, sink) from failure
         except BaseException:
             # The caller left, his deadline passed, or there is a bug: no target is to blame (A4).
             ticket.abandoned()
-            call.record.untold.append(run.cancelled())
+            call.record.cut_off(run.cancelled())
             raise
         ticket.succeeded()
         await sink(AttemptEnded(run.succeeded(completion)))
         return completion
+
+    async def _fitted(self, call: Call, turn: Turn, sink: Sink) -> FittedPrompt:
+        """The prompt as the target takes it."""
+        began_at = asyncio.get_running_loop().time()
+        fitted: FittedPrompt | None = None
+        fit_for = self.target.provider, self._profile, self._surroundings.fitter
+        try:
+            fitted = await call.prompts.fitted(call.prompt, *fit_for)
+            if turn.continues:
+                fitted = await call.prompts.continued(fitted, turn.continues, *fit_for)
+        except AttemptFailure as failure:
+            # What does not fit as a whole has nothing to do with going on.
+            misfit = replace(turn, continues=turn.continues if fitted else "")
+            raise await self._rejected(call, misfit, failure, sink, began_at) from failure
+        return fitted
 
     def _reserved(self, call: Call, prompt: Prompt) -> Reservation | LimitReached:
         first = call.record.starts_freely
@@ -206,6 +212,18 @@ class TargetModel:
             benched_until=benched_until,
         )
         return _unanswered(call, run.turn, failure, retry_wait=wait)
+
+
+async def _asked(run: AttemptRun, ask: Callable[[AttemptRun], Awaitable[Completion]]) -> Completion:
+    """The answer of an attempt, or its failure, unless it was told to end before (R2)."""
+    record = run.call.record
+    try:
+        completion = await ask(run)
+    except AttemptFailure:
+        record.go_on()
+        raise
+    record.go_on()
+    return completion
 
 
 async def _ignore(_event: CallEvent) -> None:

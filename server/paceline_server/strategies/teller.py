@@ -5,7 +5,7 @@ From then on what that lane writes goes out at once, without a detour through th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from paceline_server.completion.attempt import (
     Attempt,
@@ -20,41 +20,52 @@ from paceline_server.strategies.heat import Heat
 from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.outbox import Aside, Entry, Outbox, TurnTo
 from paceline_server.strategies.racing.plan import Tell
+from paceline_server.strategies.record import CallRecord
 
 
 class Teller:
     """The one writer of what lanes tell."""
 
     def __init__(
-        self, outbox: Outbox, heat: Heat, delivery: Delivery, tell: Tell, untold: list[Attempt]
+        self,
+        outbox: Outbox,
+        heat: Heat,
+        delivery: Delivery,
+        tell: Tell,
+        record: CallRecord,
+        *,
+        begins: Callable[[Attempt], Awaitable[None]],
     ) -> None:
         """Write what is in `outbox`: events of calls to `delivery`, those of races to `tell`.
 
         Args:
             heat: Whose lanes they are.
-            untold: Attempts that were cancelled; taken out as their ends are told.
+            record: Knows the attempts that were cancelled, when nothing could be told.
+            begins: Tells what is to be told before the late word of an attempt's start.
         """
         self._outbox = outbox
         self._heat = heat
         self._delivery = delivery
         self._tell = tell
-        self._untold = untold
+        self._record = record
+        self._begins = begins
 
     async def flush(self) -> None:
         """Write what waits."""
-        while self._outbox.filled or self._untold:
-            # What was put in first: an attempt's end must not be told before its start.
-            entry = self._outbox.take()
-            if entry is None:
-                entry = Aside(AttemptEnded(self._untold.pop(0)))
-            await self._write(entry)
+        while True:
+            # What was put in first: that a candidate has won, say, is told before what it wrote.
+            while (entry := self._outbox.take()) is not None:
+                await self._write(entry)
+            if self._record.parent is not None or not self._record.untold:
+                return  # what is not told here is told of the whole call
+            for event in self._record.last_word():
+                if isinstance(event, AttemptStarted):
+                    await self._begins(event.attempt)
+                await self._delivery.aside(event)
 
     def leave(self) -> None:
-        """Nobody writes any more: the ends that wait are to be told by who tells of the failure."""
-        while (entry := self._outbox.take()) is not None:
-            event = entry.event if isinstance(entry, Aside) else entry
-            if isinstance(event, AttemptEnded):
-                self._untold.append(event.attempt)
+        """Nobody writes any more: the attempts that wait are to be told of by who tells of the failure."""
+        self._record.untold += self._outbox.drop()
 
     async def poured(self, chosen: Lane, outlet: Callable[[], Sink]) -> bool:
         """Write what the chosen lane holds; tells whether it has ended and all of it is written.
@@ -64,6 +75,10 @@ class Teller:
         """
         if chosen.let_through:
             return not chosen.running
+        if self._outbox.filled:
+            # That he was chosen, say, comes before what he wrote.
+            self._outbox.wake()
+            return False
         held = chosen.take_held()
         for delta in held:
             await self._delivery(delta)

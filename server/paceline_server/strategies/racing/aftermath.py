@@ -1,28 +1,27 @@
 """What becomes of a race once it is decided: the winner's answer, another in its place, or why there is none.
 
-A race whose winner breaks off is from then on a chain of those who have not failed, the best first (rule R3);
-so is one whose candidates were all passed over because of their health, with the chain's last resort (C3).
+A race whose winner breaks off is from then on a chain of those who have not failed, the best first (rule R3).
+One whose candidates were all passed over because of their health turns back to them, as a chain does (C3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
 from functools import partial
 
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.deltas import deltas_of
-from paceline_server.completion.errors import CallFailed, ErrorReason
 from paceline_server.completion.race import CandidateStarted, RaceDecision
-from paceline_server.strategies.call import Turn
+from paceline_server.strategies.call import Admission, Turn
+from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.course import Course
-from paceline_server.strategies.delivery import NOTHING_DELIVERED, Delivery
+from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.lane import Lane
-from paceline_server.strategies.model import Setback, Telling, Unanswered
+from paceline_server.strategies.model import Unanswered
 from paceline_server.strategies.race_run import RaceRun
-from paceline_server.strategies.racing.allowance import LimitReached
 from paceline_server.strategies.racing.candidate import is_request_fault
-from paceline_server.strategies.racing.rule import Entrant, Standing
-from paceline_server.strategies.verdict import deadline_exceeded
+from paceline_server.strategies.racing.rule import Entrant, Standing, by_priority
+from paceline_server.strategies.racing.setbacks import EMPTY, SLOW, race_unanswered, setback_of, setbacks
 
 
 class Aftermath:
@@ -37,6 +36,7 @@ class Aftermath:
         self.won: int | None = None
         self._run = run
         self._contest = run.contest
+        self._writes = False
 
     async def answer(self, winner: Lane | None) -> Completion:
         """The answer that the race comes to.
@@ -45,7 +45,7 @@ class Aftermath:
             Unanswered: There is none.
         """
         if winner is None:
-            return await self._turn_back()
+            winner = await self._turned_back()
         winner.raise_error()
         if winner.completion is None:
             return await self._recover(winner)
@@ -56,15 +56,15 @@ class Aftermath:
         """Another answer in the place of one that broke off after its first content."""
         delivery = self._run.delivery
         assert delivery is not None  # noqa: S101 - what is not streamed is whole when it is selected
-        if broken.record.attempts:
-            delivery.broke_off(broken.record.attempts[-1])
+        if broken.attempts:
+            delivery.broke_off(broken.attempts[-1])
         if delivery.final or is_request_fault(broken.unanswered, self._run.call):
-            raise Unanswered(self._setbacks(), final=True, broken=delivery.broken)
-        whole = [entrant for entrant in self._rest() if entrant.completion is not None]
+            raise Unanswered(setbacks(self._contest), final=True, broken=delivery.broken)
+        rest = self._rest()
+        whole = [entrant for entrant in rest if entrant.completion is not None]
         if whole:
             return await self._deliver(delivery, whole[0])
-        rest = [entrant.index for entrant in self._rest()]
-        return await self._course(rest, list(range(len(rest)))).answer()
+        return await self._course([entrant.index for entrant in rest], delivery).answer()
 
     async def _deliver(self, delivery: Delivery, entrant: Entrant) -> Completion:
         """A candidate has its whole answer already."""
@@ -77,61 +77,64 @@ class Aftermath:
         self.won = entrant.index
         return completion
 
-    async def _turn_back(self) -> Completion:
-        """Nobody has won. Where nobody was even tried, turn to what was passed over, as a chain does."""
-        contest = self._contest
-        lanes = list(contest.lanes.values())
-        untried = all(lane.unanswered is not None and lane.unanswered.nothing_sent for lane in lanes)
-        if contest.field.time_is_up or not untried or self._run.turn.first_pass:
-            raise self._unanswered()
-        waiting = [entrant.index for entrant in contest.field.those(Standing.WAITING)]
-        course = self._course(list(range(len(contest.candidates))), waiting)
-        for lane in lanes:
-            if lane.unanswered is not None and lane.unanswered.held:
-                course.held.append((lane.index, lane.unanswered))
-            else:
-                course.rejected_count += 1
-        return await course.answer()
-
-    def _course(self, candidates: Sequence[int], left: list[int]) -> Course:
-        """`candidates` one after the other, as additional attempts (A7, C6); `left` are places among them."""
-        run, delivery = self._run, self._run.delivery or NOTHING_DELIVERED
+    def _course(self, rest: list[int], delivery: Delivery) -> Course:
+        """The rest one after the other, as additional attempts (A7, C6)."""
+        run, contest = self._run, self._contest
 
         async def ask(position: int, mine: Turn, _lane: Lane | None) -> Completion:
-            index = candidates[position]
-            completion = await self._ask(index, mine)
+            index = rest[position]
+            completion = await self._ask(index, mine, delivery)
             self.won = index
             return completion
 
-        models = tuple(self._contest.candidates[index].model for index in candidates)
-        course = Course(
-            models, run.call, run.turn, delivery, ask, lambda position: self._path(candidates[position]), left
-        )
-        course.setbacks = self._setbacks()
+        def path_of(position: int) -> str:
+            return run.turn.path_of(f"race[{rest[position]}]")
+
+        models = tuple(contest.candidates[index].model for index in rest)
+        course = Course(models, run.call, run.turn, delivery, ask, path_of, list(range(len(rest))))
+        course.setbacks = setbacks(contest)
         return course
 
-    async def _ask(self, index: int, mine: Turn) -> Completion:
-        run, contest = self._run, self._contest
-        model, lane = contest.candidates[index].model, contest.lanes.get(index)
-        if lane is None:
-            lane = contest.lanes[index] = Lane(index, run.call.record.branch(free_start=False), contest)
-            await run.tell(CandidateStarted(index, contest.candidates[index].spec))
-        call = run.call_of(index, lane.record)
-        if run.delivery is None:
-            contest.reselect(index, RaceDecision.ONLY_SURVIVOR)
-            completion = await model.complete(call, mine)
-        else:
-            run.delivery.announce(partial(self._announce, index))
-            completion = await model.stream(call, run.delivery, mine)
-        contest.answered_late(index, completion)
-        return completion
+    async def _ask(self, index: int, mine: Turn, delivery: Delivery) -> Completion:
+        """Let one candidate answer in the winner's place."""
+        self._writes = False
+        delivery.announce(partial(self._begins, index), partial(self._selects, index))
+        lane = self._run.replace_winner(index, mine)
+        try:
+            await self._ended(lane)
+        finally:
+            delivery.announce_nothing()
+        lane.raise_error()
+        if lane.unanswered is not None:
+            raise lane.unanswered.again()
+        if lane.completion is None or not self._writes:
+            raise Unanswered([setback_of(lane, SLOW if lane.completion is None else EMPTY)])
+        return lane.completion
 
-    async def _announce(self, index: int) -> None:
-        decision = RaceDecision.FIRST_CONTENT if len(self._rest()) > 1 else RaceDecision.ONLY_SURVIVOR
+    async def _ended(self, lane: Lane) -> None:
+        """Wait for its end; before its first content no longer than a candidate may take (R2)."""
+        run, time = self._run, asyncio.get_running_loop().time
+        limit = run.plan.limits.candidate_timeout
+        ends_at = NEVER if limit is None else time() + limit
+        while lane.running and lane.task is not None:
+            if not self._writes and time() >= ends_at:
+                self._contest.out_of_time.add(lane.index)
+                run.cancel(lane)
+                await run.drained()
+                return
+            timeout = None if self._writes or ends_at == NEVER else ends_at - time()
+            await asyncio.wait([lane.task], timeout=timeout)
+
+    async def _begins(self, index: int) -> None:
+        lane = self._contest.lanes[index]
+        if lane.attempt_index is None:
+            await self._run.tell(CandidateStarted(index, self._contest.candidates[index].spec))
+
+    async def _selects(self, index: int) -> None:
+        self._writes = True
+        alone = all(entrant.index == index for entrant in self._rest())
+        decision = RaceDecision.ONLY_SURVIVOR if alone else RaceDecision.FIRST_CONTENT
         await self._run.tell(self._contest.reselect(index, decision))
-
-    def _path(self, index: int) -> str:
-        return self._run.turn.path_of(f"race[{index}]")
 
     def _rest(self) -> list[Entrant]:
         """Those who have not failed, the best first."""
@@ -145,47 +148,46 @@ class Aftermath:
         failed = lane.unanswered is not None or lane.completion is not None
         return not failed and entrant.index not in self._contest.out_of_time
 
-    def _setbacks(self) -> list[Setback]:
-        """Why candidates gave no answer, the first cause first."""
-        lanes = [lane for lane in self._contest.lanes.values() if lane.unanswered is not None]
-        lanes.sort(key=lambda lane: lane.ended_at or 0.0)
-        return [
-            setback for lane in lanes if lane.unanswered is not None for setback in lane.unanswered.setbacks
-        ]
+    async def _turned_back(self) -> Lane:
+        """Nobody has won. Where nobody was even tried, turn to what was passed over, as a chain does."""
+        contest, run = self._contest, self._run
+        if not self._may_turn_back():
+            raise race_unanswered(contest)
+        while waiting := by_priority(contest.field.those(Standing.WAITING)):
+            contest.reopen([waiting[0].index], lambda index: run.start(index, beside=False))
+            winner = await run.redecided()
+            if winner is not None:
+                return winner
+            if not self._may_turn_back():
+                raise race_unanswered(contest)
+        passed_over = setbacks(contest)
+        ramping, soonest = _held(list(contest.lanes.values()))
+        admission = Admission.WHOLE_RAMP if ramping else Admission.LAST_RESORT
+        contest.reopen(ramping or soonest, lambda index: run.again(index, self._turn(index, admission)))
+        winner = await run.redecided()
+        if winner is None:
+            raise Unanswered(passed_over) if self._nothing_sent() else race_unanswered(contest)
+        return winner
 
-    def _unanswered(self) -> Unanswered:
+    def _may_turn_back(self) -> bool:
+        return not (self._contest.field.time_is_up or self._run.turn.first_pass) and self._nothing_sent()
+
+    def _nothing_sent(self) -> bool:
         lanes = self._contest.lanes.values()
-        ended = [lane.unanswered for lane in lanes if lane.unanswered is not None]
-        # What this race may not take, another model of the call may.
-        final = bool(ended) and all(one.final and not _limited(one) for one in ended)
-        return Unanswered(self._setbacks(), final=final, told=self._told())
+        return all(lane.unanswered is not None and lane.unanswered.nothing_sent for lane in lanes)
 
-    def _told(self) -> Telling | None:
-        """What the caller is told, where that is not what the candidates failed of."""
-        contest = self._contest
-        if contest.failed is not None and contest.failed.no_consensus:
-            agreement = contest.rule.agreement(contest.field)
-            largest = len(agreement.groups[0].candidate_indices) if agreement and agreement.groups else 0
-            return partial(_no_consensus, largest, len(contest.candidates))
-        if not contest.field.time_is_up:
-            return None
-        return _out_of_time if contest.clocks.cut_by_limit else deadline_exceeded
+    def _turn(self, index: int, admission: Admission) -> Turn:
+        turn = self._run.turn_of(index)
+        return Turn(turn.path, turn.untried, admission=admission, beside=turn.beside)
 
 
-def _no_consensus(largest: int, candidate_count: int) -> CallFailed:
-    return CallFailed(
-        ErrorReason.NO_CONSENSUS,
-        f"at most {largest} of {candidate_count} candidates agree, which is too few; "
-        "the groups of answers are in the details",
-    )
-
-
-def _out_of_time() -> CallFailed:
-    return CallFailed(
-        ErrorReason.LIMIT_REACHED,
-        "no candidate had an answer when the race had to decide; raise limits.decision_timeout",
-    )
-
-
-def _limited(unanswered: Unanswered) -> bool:
-    return any(isinstance(setback, LimitReached) for setback in unanswered.setbacks)
+def _held(lanes: list[Lane]) -> tuple[list[int], list[int]]:
+    """Those of whom a target is ramping up; and who returns first, an operator's bench left out."""
+    held = {lane.index: lane.unanswered.held for lane in lanes if lane.unanswered is not None}
+    ramping = [index for index, those in held.items() if any(one.ramping for one in those)]
+    returns = {
+        index: min((one.until for one in those if not one.by_operator), default=NEVER)
+        for index, those in held.items()
+    }
+    soonest = min(returns, key=lambda index: returns[index])
+    return ramping, [] if returns[soonest] == NEVER else [soonest]

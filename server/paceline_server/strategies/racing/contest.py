@@ -6,7 +6,8 @@ done, before anything is written to anyone. Writing is the race's business.
 
 from __future__ import annotations
 
-from paceline_server.completion.answer import Completion
+from collections.abc import Callable, Iterable
+
 from paceline_server.completion.attempt import AttemptEnded, AttemptStarted, CallEvent
 from paceline_server.completion.deltas import Delta
 from paceline_server.completion.race import (
@@ -81,6 +82,20 @@ class Contest:
             self._start(index, acts, beside=False)
         self.advance()
 
+    def reopen(self, indices: Iterable[int], start: Callable[[int], Lane]) -> None:
+        """Nobody has won, and nobody was tried: let these run after all, and go on."""
+        self.failed = self.decided_at = None
+        for index in indices:
+            self.enter(start(index))
+        self.advance()
+
+    def enter(self, lane: Lane) -> None:
+        """A candidate runs, or runs again, in `lane`."""
+        self.lanes[lane.index] = lane
+        entrant = self.field.entrants[lane.index]
+        entrant.standing, entrant.started_at = Standing.RUNNING, lane.started_at
+        entrant.ended_at = None
+
     def stop(self) -> None:
         """Do nothing any more, whatever happens; it is still noted."""
         self.clocks.stop()
@@ -114,6 +129,8 @@ class Contest:
             self.outbox.put(event)
         else:
             self._took_back(lane)
+
+    heard_aside = heard
 
     def ended(self, lane: Lane) -> None:
         """A candidate is done."""
@@ -168,23 +185,11 @@ class Contest:
         self.decided_at = self.clocks.now()
         return self._selection(self.selected, self.decided_at)
 
-    def answered_late(self, index: int, completion: Completion) -> None:
-        """A candidate has given its answer in the place of a winner's."""
-        entrant = self.field.entrants[index]
-        entrant.standing, entrant.completion = Standing.ANSWERED, completion
-        entrant.finish_rank = 1 + max(one.finish_rank for one in self.field.entrants)
-        entrant.ended_at = self.clocks.now()
-        if entrant.started_at is None:
-            entrant.started_at = self.lanes[index].started_at
-
     def _selection(self, step: Select, now: float) -> WinnerSelected:
         return WinnerSelected(step.index, step.decision, now - self._call.started_at)
 
     def _start(self, index: int, acts: Acts, *, beside: bool) -> None:
-        lane = acts.start(index, beside=beside)
-        self.lanes[index] = lane
-        entrant = self.field.entrants[index]
-        entrant.standing, entrant.started_at = Standing.RUNNING, lane.started_at
+        self.enter(acts.start(index, beside=beside))
 
     def _wrote(self, lane: Lane, delta: Delta) -> None:
         entrant = self.field.entrants[lane.index]

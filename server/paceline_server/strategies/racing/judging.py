@@ -40,6 +40,8 @@ class Judging:
         if isinstance(event, AttemptStarted | AttemptEnded):
             self._contest.outbox.put(Aside(event))
 
+    heard_aside = heard
+
     def ended(self, lane: Lane) -> None:
         """He has answered, or failed, and then the next rule decides."""
         if lane.completion is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from paceline_server.completion.attempt import AttemptOutcome, FailureClass
+from paceline_server.completion.attempt import Attempt, AttemptOutcome, FailureClass
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.race import CandidateOutcome, CandidateReport, RaceSummary
 from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
@@ -100,12 +100,12 @@ class RaceReport:
             model=spec,
             outcome=outcome,
             completion=completion,
-            attempts=tuple(sorted(lane.record.attempts, key=lambda attempt: attempt.index)),
+            attempts=tuple(sorted(lane.attempts, key=lambda attempt: attempt.index)),
             first_content_latency=None if first is None else first - lane.started_at,
             latency=(now if ended is None else ended) - lane.started_at if sent else None,
             finish_rank=entrant.finish_rank,
             finished_first=entrant.finish_rank == 1,
-            usage=_usage_of([lane.record]),
+            usage=_usage_of(lane.attempts),
             failure_class=failure_class,
             message=message,
             skipped_until=_returns_at(lane.unanswered) if outcome is CandidateOutcome.SKIPPED else None,
@@ -117,7 +117,7 @@ class RaceReport:
         if lane.index in contest.out_of_time:
             return CandidateOutcome.TIMED_OUT
         if lane.unanswered is not None:
-            return _failed(lane.unanswered)
+            return _failed(lane)
         if lane.completion is not None:
             answered = contest.field.entrants[lane.index].finish_rank > 0
             return CandidateOutcome.LOST if answered else CandidateOutcome.FAILED
@@ -126,33 +126,34 @@ class RaceReport:
         return CandidateOutcome.TIMED_OUT if contest.field.time_is_up else CandidateOutcome.CANCELLED
 
     def _loser_usage(self, contest: Contest) -> Usage:
-        records = [lane.record for lane in contest.lanes.values() if lane.index != self.won]
-        if self.judge is not None:
-            records.append(self.judge)
-        return _usage_of(records) or NOTHING_USED
+        lost = [one for lane in contest.lanes.values() if lane.index != self.won for one in lane.attempts]
+        judged = [] if self.judge is None else self.judge.attempts
+        return _usage_of([*lost, *judged]) or NOTHING_USED
 
 
 def _was_sent(lane: Lane) -> bool:
     """Whether a target was called; a race may be decided while a candidate still looks for one."""
     unsent = (AttemptOutcome.SKIPPED, AttemptOutcome.REJECTED)
-    return any(attempt.outcome not in unsent for attempt in lane.record.attempts)
+    return any(attempt.outcome not in unsent for attempt in lane.attempts)
 
 
-def _usage_of(records: Iterable[CallRecord]) -> Usage | None:
-    usages = [attempt.usage for record in records for attempt in record.attempts if attempt.usage is not None]
+def _usage_of(attempts: Iterable[Attempt]) -> Usage | None:
+    usages = [attempt.usage for attempt in attempts if attempt.usage is not None]
     if len(usages) == 1:
         return usages[0]  # mostly a candidate makes one attempt
     return total_usage(usages) if usages else None
 
 
-def _failed(unanswered: Unanswered) -> CandidateOutcome:
+def _failed(lane: Lane) -> CandidateOutcome:
     """What a candidate's own end without an answer is called."""
+    unanswered = lane.unanswered
+    assert unanswered is not None  # noqa: S101 - the caller has looked
     failures = [setback for setback in unanswered.setbacks if isinstance(setback, AttemptFailure)]
-    if unanswered.nothing_sent:
+    if unanswered.nothing_sent and not _was_sent(lane):
         used_up = any(isinstance(one, LimitReached) and not one.of_target for one in unanswered.setbacks)
         return CandidateOutcome.SKIPPED if unanswered.held or used_up else CandidateOutcome.REJECTED
     if not failures:
-        return CandidateOutcome.SKIPPED
+        return CandidateOutcome.FAILED if _was_sent(lane) else CandidateOutcome.SKIPPED
     timed_out = all(failure.failure_class is FailureClass.TIMEOUT for failure in failures)
     return CandidateOutcome.TIMED_OUT if timed_out else CandidateOutcome.FAILED
 
