@@ -79,11 +79,7 @@ class Race:
             record.race = run.report
         try:
             async with run.heat:
-                try:
-                    completion = await _course(run)
-                finally:
-                    # Else an end that leaving causes would start the next candidate, or the judge.
-                    run.contest.stop()
+                completion = await _course(run)
         finally:
             run.close()
         if not turn.in_race:
@@ -94,6 +90,14 @@ class Race:
 
 async def _course(run: RaceRun) -> Completion:
     """Run a race to its end."""
+    try:
+        return await _answered(run)
+    finally:
+        # Else an end that leaving causes would start the next candidate, or the judge.
+        run.contest.stop()
+
+
+async def _answered(run: RaceRun) -> Completion:
     aftermath = Aftermath(run)
     try:
         completion = await aftermath.answer(await run.decided())
