@@ -18,7 +18,7 @@ from paceline_server.strategies.call import AttemptConfig
 from paceline_server.strategies.racing.first import First
 from paceline_server.strategies.racing.spec import CandidateSpec, RaceSpec
 from tests.rpc.garbage import ours, over, uncollected
-from tests.rpc.gateway import Gate, gateway, read_stream, said
+from tests.rpc.gateway import PATIENCE, Gate, gateway, read_stream, said
 from tests.rpc.upstream import Play, silent, upstream
 
 pytestmark = pytest.mark.usefixtures("listener")
@@ -139,6 +139,13 @@ async def test_a_race_that_ends_leaves_no_cycle(fate: str, *, streams: bool) -> 
         assert await all_ends(gate, streams=streams, within=1.0) <= codes
 
 
+async def begun(gate: Gate) -> None:
+    """Wait until a call has come."""
+    async with asyncio.timeout(PATIENCE):
+        while not gate.server.in_flight_count:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0)
+
+
 def stuck() -> dict[str, Play]:
     """Everyone falls silent after a word."""
     return {name: Play("Fo", asyncio.Event()) for name in "abc"}
@@ -167,10 +174,13 @@ async def test_a_race_that_is_left_leaves_no_cycle(
     """A4, A6: what races and overtakings held is free when their caller has left."""
     models = plays()
     async with serving(models) as gate:
-        for fields in REQUESTS:
+        for number, fields in enumerate(REQUESTS, start=1):
             count = models["a"].asked_count
             call = called(gate, fields, streams=streams)
             await models["a"].asked(count + 1)
+            # Who was asked may have been so by the call before.
+            await begun(gate)
             call.cancel()
             assert await call.code() is grpc.StatusCode.CANCELLED
             del call
+            await over(gate, number)

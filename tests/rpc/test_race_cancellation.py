@@ -31,7 +31,7 @@ from tests.rpc.test_race_streams import race
 
 pytestmark = pytest.mark.usefixtures("listener")
 
-CALL_COUNT = int(os.environ.get("PACELINE_RACE_STORM", "1200"))
+CALL_COUNT = int(os.environ.get("PACELINE_RACE_STORM", "600"))
 """Calls that are left; for a longer storm than in every run the environment tells more."""
 
 CONCURRENCY = 24
