@@ -11,11 +11,13 @@ import pytest
 from paceline.v1.chain_pb2 import ChainResponse, StreamChainResponse
 from paceline.v1.completion_pb2 import (
     ATTEMPT_OUTCOME_SKIPPED,
+    FINISH_REASON_LENGTH,
     Attempt,
     AttemptEnded,
     Part,
     ToolCall,
 )
+from paceline.v1.race_pb2 import RaceResponse
 from paceline_server.cli.answer import VOID, AnswerPrinter
 from tests.cli.messages import SICK, STARTED, recovered_stream, response, text_event
 from tests.cli.race_messages import response as race_response
@@ -118,6 +120,20 @@ def test_tool_calls_and_replays_are_told() -> None:
     assert out == ""
     assert "tool call find {}" in err
     assert "nothing is billed again" in err
+
+
+@pytest.mark.parametrize(
+    ("answer", "option"), [(response(), "or --max-tokens"), (race_response(), "--max-cost")]
+)
+def test_an_answer_that_was_cut_is_told(answer: ChainResponse | RaceResponse, option: str) -> None:
+    """LENGTH is no failure, but nobody should take it for a whole answer; it is told what may have cut it."""
+    answer.completion.finish_reason = FINISH_REASON_LENGTH
+    err = io.StringIO()
+    AnswerPrinter(io.StringIO(), err, lambda: NOW).answer(answer)
+    answered, cut, *_ = err.getvalue().splitlines()
+    assert "LENGTH" in answered
+    assert cut.startswith("a token limit cut the answer")
+    assert cut.endswith(option)
 
 
 def test_an_open_line_is_ended() -> None:

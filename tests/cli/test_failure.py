@@ -75,6 +75,22 @@ def test_an_unreachable_gateway_comes_with_advice(capsys: Captured, *, tls: bool
     assert advice in err
 
 
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (
+            "resolving x: [field:lookup error:lookup failed for x: Domain name not found]",
+            "Domain name not found",
+        ),
+        ("resolving [: [field:lookup error: Unparsable name: []", "[]"),
+    ],
+)
+def test_a_cause_keeps_no_bracket_that_opened_before_it(capsys: Captured, message: str, cause: str) -> None:
+    """Of gRPC's whole way to the cause only its end is told."""
+    show_failure(CallFailed(grpc.StatusCode.UNAVAILABLE, message), "x", tls=False)
+    assert capsys.readouterr().err.startswith(f"error: no gateway answers at x: {cause}\n")
+
+
 def test_a_cut_stream_is_told(capsys: Captured) -> None:
     """An answer without its end is an error of its own."""
     show_failure(UnfinishedStream(), "here:1", tls=False)

@@ -8,7 +8,8 @@ import subprocess
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 
 from paceline.v1.completion_pb2 import RECOVERY_HOLD, ROLE_SYSTEM
 from paceline.v1.errors_pb2 import CallFailure
@@ -86,7 +87,9 @@ def dissent() -> Refusal:
     ]
     info = ErrorInfo(domain="paceline", reason="NO_CONSENSUS")
     return Refusal(
-        grpc.StatusCode.FAILED_PRECONDITION, "they do not agree", [info, CallFailure(groups=groups)]
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "they do not agree; the groups of answers are in the details",
+        [info, CallFailure(groups=groups)],
     )
 
 
@@ -123,6 +126,62 @@ def test_a_failed_race_leaves_standard_output_empty(paceline: Paceline) -> None:
     assert "error: STREAM_BROKEN: it broke" in result.err
 
 
+def refused(reason: str, message: str, field: str = "") -> Refusal:
+    """A refusal with its reason, and the field that it is about."""
+    details: list[Message] = [ErrorInfo(domain="paceline", reason=reason)]
+    if field:
+        details.append(BadRequest(field_violations=[BadRequest.FieldViolation(field=field, description="x")]))
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message, details)
+
+
+@pytest.mark.parametrize("mode", [[], ["--unary"]])
+@pytest.mark.parametrize(
+    ("models", "refusal", "remedy"),
+    [
+        (
+            ["demo"],
+            refused("INVALID_SPEC", "'demo' is a chain", "model"),
+            "use: paceline chain demo, or name",
+        ),
+        (["a/b"], refused("INVALID_SPEC", "unreadable", "model"), "write provider/model"),
+        (
+            ["demo"],
+            refused("INVALID_SPEC", "unreadable", "strategy.best.scorer.judge.model"),
+            "provider/model",
+        ),
+        (["a/b"], refused("LIMIT_REACHED", "limits.max_cost_nano_usd leaves too little"), "--max-cost, or"),
+        (["a/b"], refused("LIMIT_REACHED", "raise limits.decision_timeout"), "with --decision-timeout, or"),
+        (
+            ["a/b"],
+            refused("LIMIT_REACHED", "limits.max_started_count leaves none"),
+            "allow the race more, or",
+        ),
+    ],
+)
+def test_a_remedy_speaks_of_what_was_typed(
+    paceline: Paceline, models: list[str], refusal: Refusal, remedy: str, mode: list[str]
+) -> None:
+    """The gateway names fields of its contract; what to do names options and commands."""
+    with serving(FakeGateway(refusals=[refusal])) as address:
+        result = paceline("race", *models, "hello", "--address", address, *mode)
+    assert result.code == 1
+    assert remedy in result.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "hinted"),
+    [("a/c", True), ("and/or?", True), ("a/c or b/d?", False), ("hello", False), ("/", False)],
+)
+def test_a_forgotten_prompt_is_hinted_at(paceline: Paceline, prompt: str, *, hinted: bool) -> None:
+    """A last model in the place of the prompt is asked all the same, as a prompt may look so, but told."""
+    gateway = FakeGateway(race_events=race_stream())
+    with serving(gateway) as address:
+        result = paceline("race", "a/b", prompt, "--address", address)
+        told = paceline("race", "a/b", prompt, "--address", address, "--json")
+    assert (result.code, result.out, told.err) == (0, "right\n", "")
+    assert (f"the prompt is '{prompt}'; was it meant as a model?" in result.err) == hinted
+
+
 def test_nobody_listening_exits_with_2(paceline: Paceline) -> None:
     """An unreachable gateway is told apart from a failed call."""
     with serving(FakeGateway()) as address:
@@ -138,6 +197,7 @@ def test_nobody_listening_exits_with_2(paceline: Paceline) -> None:
         ["a/b"] * 17 + ["hello"],
         ["a/b", "a/c", "hello", "--strategy", "slowest"],
         ["a/b", "a/c", "hello", "--quorum", "2"],
+        ["a/b", "a/c", "hello", "--strategy", "consensus", "--quorum", "3"],
         ["a/b", "a/c", "hello", "--max-cost", "much"],
     ],
 )
@@ -171,3 +231,4 @@ def test_an_interrupt_cancels_the_race() -> None:
         assert gateway.left.wait(PATIENCE_SECONDS)
     assert (running.returncode, out) == (130, "")
     assert "Traceback" not in err
+    assert err.endswith("interrupted\n")

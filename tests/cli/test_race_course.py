@@ -6,7 +6,12 @@ import pytest
 
 from paceline.v1.completion_pb2 import (
     ATTEMPT_OUTCOME_CANCELLED,
+    ATTEMPT_OUTCOME_FAILED,
+    ATTEMPT_OUTCOME_REJECTED,
+    ATTEMPT_OUTCOME_SKIPPED,
     ATTEMPT_OUTCOME_SUCCEEDED,
+    ATTEMPT_OUTCOME_TIMED_OUT,
+    AttemptOutcome,
     Delta,
     OutputDiscarded,
     ReasoningDelta,
@@ -125,6 +130,47 @@ def test_a_failed_attempt_is_not_the_end() -> None:
     course.take(called(1, SURE, "race[0]/chain[1]"), 3.0)
     assert words(course) == ["waiting"]
     assert course.entrants[0].seconds(4.0) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [
+        (ATTEMPT_OUTCOME_SKIPPED, "skipped"),
+        (ATTEMPT_OUTCOME_REJECTED, "rejected"),
+        (ATTEMPT_OUTCOME_TIMED_OUT, "timed out"),
+        (ATTEMPT_OUTCOME_FAILED, "failed"),
+    ],
+)
+def test_a_candidate_is_called_as_its_last_attempt_ended(
+    outcome: AttemptOutcome.ValueType, word: str
+) -> None:
+    """R7: one that is benched is no failure, long before the gateway tells its end."""
+    course = course_of(attempt_over(0, QUICK, "race[0]", outcome=outcome), models=("p/quick",))
+    assert words(course) == [word]
+    assert course.entrants[0].seconds(9.0) is None
+
+
+def test_a_skipped_target_hides_no_failure() -> None:
+    """A chain that failed once and then found its next target benched has failed."""
+    course = course_of(
+        entered(0, "p/quick,p/sure"),
+        broken(0, QUICK, "race[0]/chain[0]"),
+        attempt_over(1, SURE, "race[0]/chain[1]", outcome=ATTEMPT_OUTCOME_SKIPPED),
+    )
+    assert words(course) == ["failed"]
+
+
+def test_the_time_stands_still_while_nothing_runs() -> None:
+    """A candidate whose last attempt failed takes no more time, and one with another that runs does."""
+    course = course_of(
+        entered(0, "p/quick,p/sure"),
+        called(0, QUICK, "race[0]/chain[0]"),
+        called(1, SURE, "race[0]/chain[1]"),
+        broken(0, QUICK, "race[0]/chain[0]"),
+    )
+    assert (words(course), course.entrants[0].seconds(9.0)) == (["waiting"], 9.0)
+    course.take(broken(1, SURE, "race[0]/chain[1]"), 4.0)
+    assert (words(course), course.entrants[0].seconds(9.0)) == (["failed"], 4.0)
 
 
 def test_one_of_two_attempts_may_be_cancelled() -> None:

@@ -195,7 +195,7 @@ def test_an_interrupt_leaves_the_terminal_in_order() -> None:
     assert code == 130
     assert gateway.left.wait(PATIENCE_SECONDS)
     assert screen.cursor_shown
-    assert screen.lines[-3:] == ["right", "", ""]
+    assert screen.lines[-4:] == ["right", "", "interrupted", ""]
 
 
 def on_a_terminal(

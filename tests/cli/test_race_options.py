@@ -15,6 +15,7 @@ from paceline_server.cli.race_options import (
     OPTIONS_OF,
     DollarsType,
     StrategyOptions,
+    check_quorum,
     limits_of,
     strategy_of,
 )
@@ -83,6 +84,23 @@ def test_an_option_of_another_strategy_is_refused(name: StrategyName | None, opt
         return
     with pytest.raises(click.UsageError, match=f"--{option} is for --strategy"):
         strategy_of(name, asked(**{option: GIVEN[option]}))
+
+
+def test_an_option_without_its_strategy_says_that_a_named_race_is_no_exception() -> None:
+    """What the configuration says of a race is not known here."""
+    with pytest.raises(click.UsageError, match="--strategy consensus; name it here too if the race has it"):
+        strategy_of(None, asked(quorum=3))
+    with pytest.raises(click.UsageError, match=r"--strategy consensus$"):
+        strategy_of("best", asked(quorum=3))
+
+
+def test_a_quorum_above_the_race_is_refused() -> None:
+    """As by a check of a configuration, with the numbers that are possible; names are for the gateway."""
+    with pytest.raises(click.UsageError, match="write a number from 1 to 2, or name more models"):
+        check_quorum(3, ["a/b", "a/c"], named=False)
+    check_quorum(2, ["a/b", "a/c"], named=False)
+    check_quorum(None, ["a/b"], named=False)
+    check_quorum(3, ["panel"], named=True)
 
 
 @pytest.mark.parametrize(

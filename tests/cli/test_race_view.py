@@ -146,11 +146,34 @@ def test_void_text_is_marked() -> None:
     assert plain(frame_lines(console(), course, NOW))[3:] == ["wrong", VOID, "right"]
 
 
-def test_a_low_terminal_shows_candidates_first() -> None:
-    """The region never is as high as the terminal, which would scroll."""
-    course = course_of(*(entered(index, "m") for index in range(16)), selected(0), written("text"))
-    assert len(frame_lines(console(height=10), course, NOW)) == 9
-    assert len(frame_lines(console(height=1), course, NOW)) == 1
+def test_a_low_terminal_shows_the_winner_and_its_text() -> None:
+    """The region never is as high as the terminal, which would scroll; those left out are counted."""
+    course = course_of(*(entered(index, "m") for index in range(16)), selected(12), written("text"))
+    lines = plain(frame_lines(console(height=10), course, NOW))
+    assert [line.split()[0] for line in lines[1:5]] == ["12", "0", "1", "2"]
+    assert lines[5:] == ["+12 more", "", "text"]
+    assert [line.split()[0] for line in plain(frame_lines(console(height=7), course, NOW))[1:3]] == [
+        "12",
+        "0",
+    ]
+    assert plain(frame_lines(console(height=7), course, NOW))[-1] == "text"
+    assert [len(frame_lines(console(height=height), course, NOW)) for height in (1, 2, 3, 4)] == [1, 1, 2, 3]
+
+
+def test_all_candidates_are_shown_as_long_as_there_is_room() -> None:
+    """Without a text they may fill the screen; previews give way before candidates do."""
+    course = course_of(*(entered(index, "m") for index in range(16)), written_by(3, "so far"))
+    assert len(frame_lines(console(height=18), course, NOW, previews=True)) == 17
+    assert plain(frame_lines(console(height=17), course, NOW))[-1] == "+2 more"
+    assert "   | so far" in plain(frame_lines(console(height=40), course, NOW, previews=True))
+
+
+def test_what_is_left_at_the_end_is_whole() -> None:
+    """The last lines may scroll, so nobody is left out of them, and each keeps its place."""
+    course = course_of(*(entered(index, "m") for index in range(16)), selected(12), written("text"))
+    assert [
+        int(line.split()[0]) for line in plain(course_lines(console(height=10), course, NOW))[1:]
+    ] == list(range(16))
 
 
 def test_previews_show_what_the_others_write() -> None:

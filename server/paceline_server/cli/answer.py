@@ -27,6 +27,10 @@ from paceline_server.cli.words import in_words, relative, utc_now
 
 VOID = "~~~ the text above is void: its stream broke; the answer starts again ~~~"
 
+_CUT = "a token limit cut the answer; it may be the model's own, that of the configuration, "
+_CUT_CHAIN = f"{_CUT}or --max-tokens"
+_CUT_RACE = f"{_CUT}--max-tokens, --max-output-tokens or --max-cost"
+
 _COLOURS = {"SUCCEEDED": "green", "SKIPPED": "yellow", "REJECTED": "yellow", "CANCELLED": "yellow"}
 
 
@@ -120,6 +124,8 @@ class AnswerPrinter:
         else:
             race = response.summary
         self.note(answered)
+        if enum_word(completion, "finish_reason") == "LENGTH":
+            self.note(_CUT_CHAIN if isinstance(response, ChainResponse) else _CUT_RACE, "yellow")
         for line in summary_lines(race):
             self.note(line)
         replayed = "; replayed, so nothing is billed again" if response.replayed else ""

@@ -18,6 +18,8 @@ from paceline_server.cli.failure import show_failure, show_failure_as_json
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Work = Callable[[Channel], Awaitable[int]]
+Remedy = Callable[[CallFailed], str]
+"""What a command knows to do about a failure in its own words; empty where that is no more than others do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ class Connection:
     tls_ca: Path | None
     as_json: bool
 
-    def run(self, work: Work, *, failed: int = FAILED, attempts_told: bool = False) -> int:
+    def run(
+        self, work: Work, *, failed: int = FAILED, attempts_told: bool = False, remedy: Remedy | None = None
+    ) -> int:
         """Do `work` with a channel; returns its exit code, or that of its failure, which is printed.
 
         Ctrl-C cancels the work, and with it the call, before the command ends.
@@ -37,6 +41,7 @@ class Connection:
         Args:
             failed: The code of failures other than an unreachable gateway.
             attempts_told: The work prints attempts itself, so a failure need not repeat them.
+            remedy: What the command itself knows to do about a failure.
         """
         try:
             return asyncio.run(self._connected(work))
@@ -45,7 +50,8 @@ class Connection:
                 show_failure_as_json(error)
             else:
                 tls = self.tls or self.tls_ca is not None
-                show_failure(error, self.address, tls=tls, with_attempts=not attempts_told)
+                own = remedy(error) if remedy is not None and isinstance(error, CallFailed) else ""
+                show_failure(error, self.address, tls=tls, with_attempts=not attempts_told, remedy=own)
             return UNUSABLE if isinstance(error, CallFailed) and error.unreachable else failed
 
     async def _connected(self, work: Work) -> int:

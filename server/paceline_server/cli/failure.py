@@ -37,14 +37,20 @@ REMEDIES = {
 """What to do, by reason; or by code, where the gateway itself gave no reason."""
 
 
-def show_failure(error: PacelineError, address: str, *, tls: bool, with_attempts: bool = True) -> None:
-    """Print a failure for people, with what to do about it."""
+_POINTER_TO_DETAILS = "; the groups of answers are in the details"
+"""For those who read messages alone; here they stand in the next lines."""
+
+
+def show_failure(
+    error: PacelineError, address: str, *, tls: bool, with_attempts: bool = True, remedy: str = ""
+) -> None:
+    """Print a failure for people, with what to do about it: `remedy`, else what its reason suggests."""
     if not isinstance(error, CallFailed):
         lines = [str(error)]
     elif error.unreachable:
         lines = list(_unreachable(error, address, tls=tls))
     else:
-        lines = list(_failed(error, with_attempts=with_attempts))
+        lines = list(_failed(error, remedy, with_attempts=with_attempts))
     click.echo(f"{click.style('error:', fg='red', bold=True)} {one_line(lines[0])}", err=True)
     for line in lines[1:]:
         click.echo(f"  {one_line(line)}", err=True)
@@ -57,14 +63,18 @@ def show_failure_as_json(error: PacelineError) -> None:
 
 def _unreachable(error: CallFailed, address: str, *, tls: bool) -> Iterator[str]:
     # gRPC tells the whole way to the cause, which comes last.
-    yield f"no gateway answers at {address}: {error.message.rpartition(': ')[2]}"
+    cause = error.message.rpartition(": ")[2]
+    # Some causes stand in brackets, which opened further ahead.
+    if cause.count("]") > cause.count("["):
+        cause = cause.removesuffix("]")
+    yield f"no gateway answers at {address}: {cause}"
     yield "is the server running? start one with: paceline serve"
     yield "is it the right address? name another with --address"
     yield "does it speak TLS? " + ("leave out --tls if not" if tls else "then add --tls or --tls-ca FILE")
 
 
-def _failed(error: CallFailed, *, with_attempts: bool) -> Iterator[str]:
-    yield str(error)
+def _failed(error: CallFailed, remedy: str, *, with_attempts: bool) -> Iterator[str]:
+    yield str(error).removesuffix(_POINTER_TO_DETAILS)
     for violation in error.violations:
         # Where there is one violation, the sentence of the status often is the same.
         if violation.description not in error.message:
@@ -76,7 +86,7 @@ def _failed(error: CallFailed, *, with_attempts: bool) -> Iterator[str]:
         yield f"cost so far: {usage_words(error.call_failure.total_usage)}"
     if error.call_id:
         yield f"call {error.call_id}"
-    remedy = REMEDIES.get(error.reason or error.code.name)
+    remedy = remedy or REMEDIES.get(error.reason or error.code.name, "")
     if remedy:
         yield remedy
     if error.retry_after:

@@ -78,11 +78,12 @@ def paceline() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of the process; returns the exit code."""
-    # gRPC's own notices on stderr would stand between the lines of a command.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # gRPC's own notices on stderr would stand between the lines of a command, or of the log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         code = paceline.main(arguments, prog_name="paceline", standalone_mode=False)
     except click.Abort:
+        click.echo("interrupted", err=True)
         return INTERRUPTED
     except click.ClickException as error:
         error.show()

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from paceline_client.connect import Channel
+from paceline_client.errors import CallFailed
 from paceline_client.messages import RaceRequest
 from paceline_client.prompt import RecoveryName
 from paceline_client.race import EquivalenceName, StrategyName, race_request, stream_race
@@ -22,9 +23,17 @@ from paceline_client.words import one_line_json
 from paceline_server.cli.answer import AnswerPrinter
 from paceline_server.cli.connection import Connection, connection_options
 from paceline_server.cli.exits import OK, epilog
+from paceline_server.cli.printable import one_line
 from paceline_server.cli.race_lines import RacePrinter
 from paceline_server.cli.race_live import LiveRace, can_show
-from paceline_server.cli.race_options import DollarsType, StrategyOptions, limits_of, strategy_of
+from paceline_server.cli.race_options import (
+    DollarsType,
+    StrategyOptions,
+    check_quorum,
+    limits_of,
+    strategy_of,
+)
+from paceline_server.cli.race_remedies import hint_of, remedy_of
 from paceline_server.cli.words import DURATION, utc_now
 
 MAXIMUM_CANDIDATE_COUNT = 16
@@ -113,6 +122,9 @@ def race(
     text = sys.stdin.read() if prompt == "-" else prompt
     if not text.strip():
         raise click.UsageError("the prompt is empty")
+    check_quorum(strategy_options["quorum"], models, named=_is_name(models))
+    if not connection.as_json and (hint := hint_of(models, prompt)):
+        click.echo(one_line(hint), err=True)
     live = not (unary or connection.as_json) and can_show(sys.stdout, sys.stderr, os.environ.get("TERM", ""))
     request = race_request(
         models[0] if _is_name(models) else models,
@@ -125,8 +137,14 @@ def race(
         # The view shows how much each has written.
         stream_all_candidates=tells_all or live,
     )
+
+    def remedy(failed: CallFailed) -> str:
+        return remedy_of(failed, request.model)
+
     if unary:
-        return connection.run(lambda channel: _whole(channel, request, timeout, as_json=connection.as_json))
+        return connection.run(
+            lambda channel: _whole(channel, request, timeout, as_json=connection.as_json), remedy=remedy
+        )
 
     async def stream(channel: Channel) -> int:
         async with stream_race(channel, request, time_limit=timeout) as events:
@@ -139,7 +157,7 @@ def race(
                         printer.event(event)
         return OK
 
-    return connection.run(stream, attempts_told=True)
+    return connection.run(stream, attempts_told=True, remedy=remedy)
 
 
 def _is_name(models: tuple[str, ...]) -> bool:

@@ -15,12 +15,18 @@ from paceline_client.words import enum_word
 
 NOT_STARTED, WAITING, STREAMING, ANSWERED = "not started", "waiting", "streaming", "answered"
 WON, FAILED, CANCELLED = "won", "failed", "cancelled"
+SKIPPED, REJECTED, TIMED_OUT = "skipped", "rejected", "timed out"
 
 CHARACTERS_A_TOKEN = 4
 """As the gateway itself estimates, until it tells the tokens."""
 
+_WITHOUT_ANSWER = {FAILED, SKIPPED, REJECTED, TIMED_OUT}
 _PLACE = re.compile(r"race\[(\d+)\]")
 _PREVIEW_LENGTH = 400
+
+
+_WORDS = {"SKIPPED": SKIPPED, "REJECTED": REJECTED, "TIMED_OUT": TIMED_OUT}
+"""By the outcome of the last attempt, what the candidate is as long as nothing else is told."""
 
 
 def candidate_of(attempt: Attempt) -> int | None:
@@ -47,7 +53,8 @@ class Entrant:
         state: What it does; once it has ended, its outcome in words.
         started_at: On the clock of the course; None before its start.
         first_content: How long its first content took, in seconds.
-        duration: From its start to its end, in seconds; None while it runs.
+        running: Its attempts that run, by their index.
+        duration: From its start to its end, in seconds, or to that of its last attempt; None while one runs.
         character_count: How much it has written.
         untold_count: How much of that is in no usage yet.
         latest: The end of what it wrote.
@@ -60,6 +67,7 @@ class Entrant:
     state: str = NOT_STARTED
     started_at: float | None = None
     first_content: float | None = None
+    running: set[int] = field(default_factory=set)
     duration: float | None = None
     character_count: int = 0
     untold_count: int = 0
@@ -96,6 +104,11 @@ class Entrant:
     def take_back(self) -> None:
         """What it wrote is void."""
         self.character_count, self.untold_count, self.latest = 0, 0, ""
+
+    def without_answer(self, outcome: str, now: float) -> None:
+        """An attempt has ended without an answer; it goes on if another of its attempts runs."""
+        if not self.running:
+            self.stop(_WORDS.get(outcome, FAILED), now)
 
     def stop(self, state: str, now: float) -> None:
         """It has come to its end, though the gateway has not told how it fared."""
@@ -146,7 +159,7 @@ class Course:
 
     def word(self, entrant: Entrant) -> str:
         """What an entrant does, or how it ended."""
-        won = entrant.index == self.winner and not entrant.ended and entrant.state != FAILED
+        won = entrant.index == self.winner and not entrant.ended and entrant.state not in _WITHOUT_ANSWER
         return WON if won else entrant.state
 
     def _entrant(self, index: int, model: str = "") -> Entrant:
@@ -160,7 +173,10 @@ class Course:
 
     def _attempt_started(self, attempt: Attempt) -> None:
         entrant = self._of(attempt)
-        if entrant is not None and entrant.state != STREAMING:
+        if entrant is None:
+            return
+        entrant.running.add(attempt.index)
+        if entrant.state != STREAMING:
             # Beside one that streams it is a part of it; after one that failed it goes on from here.
             entrant.state, entrant.duration = WAITING, None
 
@@ -171,6 +187,7 @@ class Course:
         if attempt.HasField("usage"):
             entrant.usages.append(attempt.usage)
             entrant.untold_count = 0
+        entrant.running.discard(attempt.index)
         match enum_word(attempt, "outcome"):
             case "SUCCEEDED":
                 entrant.stop(ANSWERED, now)
@@ -178,8 +195,10 @@ class Course:
                 # Before the decision it was one of several attempts, of which another goes on.
                 if self.winner not in (None, entrant.index):
                     entrant.stop(CANCELLED, now)
-            case _:
-                entrant.state = FAILED
+            case "SKIPPED" | "REJECTED" if entrant.state in _WITHOUT_ANSWER:
+                pass  # nothing was sent: it is as the attempts before it left it
+            case outcome:
+                entrant.without_answer(outcome, now)
 
     def _delivered(self, delta: Delta, now: float) -> None:
         self.passages[-1].append(delta.text.text)

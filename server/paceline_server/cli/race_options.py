@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -94,6 +94,19 @@ def strategy_of(name: StrategyName | None, options: StrategyOptions) -> RaceStra
     return strategy
 
 
+def check_quorum(quorum: int | None, models: Sequence[str], *, named: bool) -> None:
+    """Refuse a quorum that `models` cannot reach; only the gateway knows how many those of a named race are.
+
+    Raises:
+        click.UsageError: It is larger than the race.
+    """
+    if quorum is not None and not named and quorum > len(models):
+        raise click.UsageError(
+            f"--quorum {quorum} is larger than the race, which has {len(models)} candidates; "
+            f"write a number from 1 to {len(models)}, or name more models"
+        )
+
+
 def limits_of(
     max_cost_nano_usd: int | None, max_output_token_count: int | None, decision_timeout: timedelta | None
 ) -> RaceLimits | None:
@@ -121,7 +134,8 @@ def _check(name: StrategyName | None, options: StrategyOptions) -> None:
     for option in _given(options):
         if option not in OPTIONS_OF.get(name, ()):
             those = " or ".join(f"--strategy {one}" for one, has in OPTIONS_OF.items() if option in has)
-            raise click.UsageError(f"--{option} is for {those}")
+            named = "" if name else "; name it here too if the race has it by its configuration"
+            raise click.UsageError(f"--{option} is for {those}{named}")
     if options.delay is not None and options.quantile is not None:
         raise click.UsageError("--delay and --quantile are two ways to say the same; give one")
     if options.rubric is not None and options.judge is None:

@@ -63,14 +63,24 @@ _LAYOUTS = (
 """From which width on, beside index and model, there is room for what."""
 
 
-def course_lines(console: Console, course: Course, now: float, *, previews: bool = False) -> list[str]:
+def course_lines(
+    console: Console, course: Course, now: float, *, previews: bool = False, room: int | None = None
+) -> list[str]:
     """The candidates alone, a line each.
 
     Args:
         previews: Below each that has not won stands the end of what it wrote.
+        room: How many lines there may be, if not any number. Where that is too few, the winner comes first,
+            without previews, and the last line says how many are not shown.
     """
     width = _width(console)
     entrants = sorted(course.entrants.values(), key=lambda one: one.index)
+    all_count = len(entrants)
+    if room is not None:
+        previews = previews and 1 + 2 * all_count <= room
+        if 1 + all_count > room:
+            entrants.sort(key=lambda one: one.index != course.winner)
+            entrants = entrants[: max(room - 2, 1)]
     columns = _columns(entrants, width)
     overflow: OverflowMethod = "crop" if console.options.ascii_only else "ellipsis"
     table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
@@ -88,13 +98,19 @@ def course_lines(console: Console, course: Course, now: float, *, previews: bool
         shown.append(row)
         if previews and entrant.latest and entrant.index != course.winner:
             shown += _lines(console, _preview(entrant.latest, width))
+    if rest := all_count - len(entrants):
+        shown.append(f"+{rest} more"[:width])
     return shown
 
 
 def frame_lines(console: Console, course: Course, now: float, *, previews: bool = False) -> list[str]:
-    """The candidates, and below them the end of the text, as much as there is room for."""
-    lines = course_lines(console, course, now, previews=previews)
+    """The candidates, and below them the end of the text, as much as there is room for.
+
+    Where that is little, the text keeps a third of it, and not all of the candidates are shown.
+    """
     height = max(console.height - 1, 1)
+    reserved = max(height // 3, 2) if any(map(any, course.passages)) else 0
+    lines = course_lines(console, course, now, previews=previews, room=height - reserved)
     room = height - len(lines) - 1
     text = _text(course, _width(console) * max(room, 1))
     if room > 0 and text:

@@ -11,7 +11,13 @@ from typing import Any, Protocol
 import grpc
 import grpc.aio
 
-from paceline_server.rpc.options import ListenerNotInstalledError, ListenError, ServerOptions, TlsFiles
+from paceline_server.rpc.options import (
+    ADDRESS_REFUSED,
+    ListenerNotInstalledError,
+    ListenError,
+    ServerOptions,
+    TlsFiles,
+)
 
 MAXIMUM_PENDING_COUNT = 50_000
 """A burst waits its turn; each waiting call costs its request's memory."""
@@ -106,9 +112,9 @@ class GrpcioListener:
                 return self._server.add_insecure_port(self._address)
             return self._server.add_secure_port(self._address, _credentials(self._tls))
         except RuntimeError:
-            cause = "it is in use or not this machine's"
+            cause = ADDRESS_REFUSED
             if self._tls is not None:
-                cause += ", or the certificate and its key cannot be used"
+                cause += "; or the certificate and its key cannot be used"
             raise ListenError(f"cannot listen on {self._address}: {cause}") from None
 
     async def start(self) -> None:

@@ -18,7 +18,7 @@ from pygrpc_native import EVENT_CANCEL, NativeGrpcFront
 from paceline_server.rpc.native_call import NativeCall
 from paceline_server.rpc.native_fallback import Fallback
 from paceline_server.rpc.native_threads import patient_threads
-from paceline_server.rpc.options import ListenError, ServerOptions
+from paceline_server.rpc.options import ADDRESS_REFUSED, ListenError, ServerOptions
 
 BATCH = 64
 """Events that are taken from the front at once."""
@@ -81,8 +81,7 @@ class NativeListener:
             with patient_threads():
                 self._front = self._new_front()
         except OSError:
-            cause = "it is in use or not this machine's"
-            raise ListenError(f"cannot listen on {self._options.address}: {cause}") from None
+            raise ListenError(f"cannot listen on {self._options.address}: {ADDRESS_REFUSED}") from None
         return self._front.bound_port
 
     async def start(self) -> None:

@@ -47,6 +47,12 @@ class ServerOptions:
             return False  # a name, which may lead anywhere
 
 
+ADDRESS_REFUSED = (
+    "it is in use or not this machine's; stop who listens there, or name another with `listen:` or --listen"
+)
+"""Why an address cannot be listened on as a rule, and what to do."""
+
+
 class ListenError(OSError):
     """The address cannot be listened on."""
 

@@ -13,6 +13,7 @@ from paceline_server.completion.race import CandidateEnded, RaceEvent
 from paceline_server.rpc.encoding import encode_event
 from paceline_server.rpc.race_encoding import encode_race_event, encode_race_response
 from paceline_server.rpc.race_requests import RaceCall, decode_race_request
+from paceline_server.rpc.race_strategies import above_the_race
 from paceline_server.rpc.shell import Rpc
 from paceline_server.strategies import engine
 from paceline_server.strategies.assembly import Assembly
@@ -94,7 +95,7 @@ def _check_quorum(decoded: RaceCall, candidate_count: int) -> None:
     """How many candidates a named race has is known only once it was looked up."""
     quorum = decoded.rule.quorum if isinstance(decoded.rule, Consensus) else None
     if quorum is not None and quorum > candidate_count:
-        description = f"is {quorum}; {decoded.name!r} has {candidate_count} candidates, and no more can agree"
+        description = above_the_race(quorum, candidate_count)
         raise InvalidRequest([Violation("strategy.consensus.quorum", description)])
 
 

@@ -59,6 +59,14 @@ def decode_limits(wire: race_pb2.RaceLimits, path: str, violations: Violations) 
     )
 
 
+def above_the_race(quorum: int, candidate_count: int) -> str:
+    """What is wrong with a quorum that so many candidates cannot reach, and what to do."""
+    return (
+        f"is {quorum}, which is more than may agree; "
+        f"write a number from 1 to {candidate_count}, or add candidates"
+    )
+
+
 def _first(wire: race_pb2.First, path: str, violations: Violations) -> First:
     return First(
         grace=violations.seconds(wire, "grace", path, 0, LONGEST_TIMEOUT) or 0.0,
@@ -89,9 +97,12 @@ def _consensus(
     judge = ""
     if equivalence is Equivalence.JUDGE:
         judge = violations.spec(wire.judge_model, f"{path}.judge_model")
+    quorum = violations.number(wire, "quorum", path, 1, math.inf)
+    if quorum is not None and quorum > candidate_count:
+        violations.add(f"{path}.quorum", above_the_race(quorum, candidate_count))
     return Consensus(
         equivalence=equivalence or Equivalence.NORMALIZED_TEXT,
-        quorum=violations.number(wire, "quorum", path, 1, candidate_count),
+        quorum=quorum,
         minimum_agreement=violations.number(wire, "minimum_agreement", path, 0, 1) or 0.0,
         judge=judge,
     )
