@@ -7,21 +7,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.attempt import AttemptOutcome, FailureClass
-from paceline_server.completion.usage import UsageState
+from paceline_server.completion.errors import CallFailed
+from paceline_server.completion.usage import Price, UsageState
 from paceline_server.health.budget import BudgetConfig
-from paceline_server.strategies.call import Call
+from paceline_server.providers.profile import Profile
+from paceline_server.strategies import engine
+from paceline_server.strategies.call import Call, ChainOptions
 from paceline_server.strategies.delivery import NEVER_SENT
+from paceline_server.strategies.model import Model
+from tests.strategies.fitter import Fitting, ScriptedFitter
+from tests.strategies.scripted import Script
 from tests.strategies.world import Client, World
+from tests.virtual_time import now, run_virtual
 
 PROVIDER_FAULTS = {FailureClass.QUOTA, FailureClass.AUTHENTICATION}
 BUDGET = BudgetConfig(share_of_calls=0.0, per_second=8.0, burst=8.0)
 """What `check_left_behind` counts on."""
+
+PRICED = Profile(price=Price(1000, 2000), accepts_prefill=True)
+PLAIN = ChainOptions(overtake_after=0.0)
 
 
 @dataclass(slots=True)
@@ -130,3 +141,84 @@ def check_left_behind(world: World, call: Call, client: Client, failed_before: s
     while world.budget.spend():
         remaining += 1
     assert 8 - additional <= remaining <= 8, "the fleet's budget paid for something else (C6)"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A call with a course of its own.
+
+    Attributes:
+        model: Makes what is called of the world; a chain of all targets, if nothing is said.
+        raced: A race takes part.
+    """
+
+    scripts: dict[str, Script | list[Script]]
+    benched: tuple[str, ...] = ()
+    options: ChainOptions = PLAIN
+    unary: bool = False
+    fitting: dict[str, Fitting] = field(default_factory=dict)
+    model: Callable[[World], Model] = World.chain
+    raced: bool = False
+
+    def world(self) -> World:
+        """The world of the scene, with all that is benched."""
+        priced = dict.fromkeys(self.scripts, PRICED)
+        fitter = ScriptedFitter(self.fitting)
+        world = World(self.scripts, budget=BUDGET, profiles=priced, fitter=fitter)
+        for name in self.benched:
+            world.bench(name)
+        return world
+
+    def client(self) -> Client:
+        """Who calls, if it is streamed."""
+        return Client(beside=self.options.overtake_after != 0.0, raced=self.raced)
+
+    def answer(self, world: World, call: Call, client: Client) -> Coroutine[Any, Any, Completion]:
+        """The call, which has not begun."""
+        call.options = self.options
+        model = self.model(world)
+        if self.unary:
+            return engine.complete(call, model, now=world.health.now)
+        return engine.stream(call, model, client, now=world.health.now)
+
+
+async def run(scene: Scene, *, at: int | None, late: bool) -> int:
+    """Run a scene, cancelled at a step; returns how many steps it took."""
+    world = scene.world()
+    failed_before = world.penalised
+    call, client = world.call(), scene.client()
+    stepper = Stepper(scene.answer(world, call, client), at, late)
+
+    async def follow() -> Completion:
+        return await stepper
+
+    task = asyncio.create_task(follow())
+    await asyncio.wait([task])
+
+    if at is None:
+        assert not task.cancelled()
+        error = task.exception()
+        assert error is None or isinstance(error, CallFailed), error
+    else:
+        assert task.cancelled(), f"a cancellation at step {at} was swallowed"
+    check_left_behind(world, call, client, failed_before)
+    return stepper.count
+
+
+def cancel_everywhere(scene: Scene, *, late: bool) -> None:
+    """Run a scene to its end, and then again for each of its steps, cancelled there."""
+    count = run_virtual(partial(run, scene, at=None, late=late))
+    assert count >= 1
+    for at in range(count):
+        run_virtual(partial(run, scene, at=at, late=late))
+
+
+async def limited(scene: Scene, within: float) -> None:
+    """Run a scene with so much time."""
+    world = scene.world()
+    failed_before = world.penalised
+    call, client = world.call(within=within), scene.client()
+    with suppress(CallFailed):
+        await scene.answer(world, call, client)
+    assert now() <= within
+    check_left_behind(world, call, client, failed_before)

@@ -8,6 +8,7 @@ from typing import Any
 from paceline_server.completion.attempt import FailureClass
 from paceline_server.completion.usage import Price
 from paceline_server.health.budget import AttemptBudget, BudgetConfig
+from paceline_server.providers.base import Answer, AnswerStream, ProviderRequest
 from paceline_server.providers.profile import Profile
 from paceline_server.strategies.call import ChainOptions
 from tests.strategies.world import Client, Outcome, World, target_of
@@ -26,12 +27,14 @@ def world_of(**options: Any) -> World:
     return World(scripts, **{"budget": FEW, "hedges": FEW, "profiles": priced, **options})
 
 
-async def overtaken(world: World, *, unary: bool = False, raced: bool = False, **options: Any) -> Outcome:
+async def overtaken(
+    world: World, *, unary: bool = False, raced: bool = False, pause: float = 0.0, **options: Any
+) -> Outcome:
     """One call in which the next target starts after 10 s."""
     options.setdefault("overtake_after", 10.0)
     if unary:
         return await world.complete(**options)
-    return await world.stream(client=Client(beside=True, raced=raced), **options)
+    return await world.stream(client=Client(pause, beside=True, raced=raced), **options)
 
 
 async def by_default(world: World, *, unary: bool = False) -> Outcome:
@@ -65,3 +68,32 @@ async def bench_ends(world: World, name: str) -> None:
     held = world.health.held(target_of(name))
     assert held is not None
     await asyncio.sleep(held.until - world.health.now())
+
+
+class Lingering:
+    """A provider that says nothing, and whose connections take a while to close."""
+
+    def __init__(self, seconds: float) -> None:
+        """Take `seconds` to close."""
+        self._seconds = seconds
+
+    def profile(self, _model: str) -> Profile:
+        """Nothing is known."""
+        return Profile()
+
+    async def complete(self, request: ProviderRequest) -> Answer:
+        """Never answer."""
+        await self.open(request)
+        raise AssertionError("it never answers")
+
+    async def open(self, _request: ProviderRequest) -> AnswerStream:
+        """Wait to be cancelled, and a while longer."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            if self._seconds:
+                await asyncio.sleep(self._seconds)
+        raise AssertionError("it never answers")
+
+    async def aclose(self) -> None:
+        """Nothing is kept open."""

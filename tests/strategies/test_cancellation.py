@@ -8,15 +8,13 @@ for has come and the task is only about to go on.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from paceline_server.completion.answer import Completion, FinishReason
 from paceline_server.completion.attempt import AttemptOutcome, FailureClass
-from paceline_server.completion.errors import CallFailed
 from paceline_server.completion.prompt import GenerationConfig
 from paceline_server.completion.usage import Price, UsageState
 from paceline_server.providers.base import Provider
@@ -28,8 +26,8 @@ from paceline_server.providers.simulated_settings import SimulatedModel
 from paceline_server.strategies import engine
 from paceline_server.strategies.call import Call, ChainOptions, Recovery
 from paceline_server.strategies.chain import Chain
-from tests.strategies.cancelling import BUDGET, Stepper, check_left_behind
-from tests.strategies.fitter import Fitting, Refuse, Rewrite, ScriptedFitter
+from tests.strategies.cancelling import BUDGET, Scene, Stepper, cancel_everywhere, limited
+from tests.strategies.fitter import Refuse, Rewrite
 from tests.strategies.scripted import (
     PING,
     USED,
@@ -45,34 +43,10 @@ from tests.strategies.scripted import (
     unwritable,
 )
 from tests.strategies.world import PROMPT, Client, World
-from tests.virtual_time import now, run_virtual, virtual_time
+from tests.virtual_time import run_virtual, virtual_time
 
-PRICED = Profile(price=Price(1000, 2000), accepts_prefill=True)
-
-
-PLAIN = ChainOptions()
-HOLD = ChainOptions(recovery=Recovery.HOLD)
-CONTINUE = ChainOptions(recovery=Recovery.CONTINUE)
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A call with a course of its own."""
-
-    scripts: dict[str, Script | list[Script]]
-    benched: tuple[str, ...] = ()
-    options: ChainOptions = PLAIN
-    unary: bool = False
-    fitting: dict[str, Fitting] = field(default_factory=dict)
-
-    def world(self) -> World:
-        """The world of the scene, with all that is benched."""
-        priced = dict.fromkeys(self.scripts, PRICED)
-        fitter = ScriptedFitter(self.fitting)
-        world = World(self.scripts, budget=BUDGET, profiles=priced, fitter=fitter)
-        for name in self.benched:
-            world.bench(name)
-        return world
+HOLD = ChainOptions(recovery=Recovery.HOLD, overtake_after=0.0)
+CONTINUE = ChainOptions(recovery=Recovery.CONTINUE, overtake_after=0.0)
 
 
 SCENES = {
@@ -123,68 +97,18 @@ SCENES = {
 }
 
 
-async def run(scene: Scene, *, at: int | None, late: bool) -> int:
-    """Run a scene, cancelled at a step; returns how many steps it took."""
-    world = scene.world()
-    failed_before = world.penalised
-    call = world.call()
-    call.options = scene.options
-    client = Client()
-    answer = (
-        engine.complete(call, world.chain(), now=world.health.now)
-        if scene.unary
-        else engine.stream(call, world.chain(), client, now=world.health.now)
-    )
-    stepper = Stepper(answer, at, late)
-
-    async def follow() -> Completion:
-        return await stepper
-
-    task = asyncio.create_task(follow())
-    await asyncio.wait([task])
-
-    if at is None:
-        assert not task.cancelled()
-        task.exception()
-        return stepper.count
-    assert task.cancelled(), f"a cancellation at step {at} was swallowed"
-    check_left_behind(world, call, client, failed_before)
-    return stepper.count
-
-
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("name", SCENES)
 def test_a_call_can_be_cancelled_at_every_await(name: str, *, late: bool) -> None:
     """A4, A6, H2: closed, returned, booked once as cancelled with its usage, and nobody blamed."""
-    scene = SCENES[name]
-    count = run_virtual(lambda: run(scene, at=None, late=late))
-    assert count >= 1
-
-    for at in range(count):
-        run_virtual(partial(run, scene, at=at, late=late))
+    cancel_everywhere(SCENES[name], late=late)
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_deadline_at_any_moment_leaves_nothing_behind(name: str) -> None:
     """A4, A6: the caller's deadline, wherever it falls, is a cancellation like any other."""
-    scene = SCENES[name]
-
-    async def limited(within: float) -> None:
-        world = scene.world()
-        failed_before = world.penalised
-        call = world.call(within=within)
-        call.options = scene.options
-        client = Client()
-        with suppress(CallFailed):
-            if scene.unary:
-                await engine.complete(call, world.chain(), now=world.health.now)
-            else:
-                await engine.stream(call, world.chain(), client, now=world.health.now)
-        assert now() <= within
-        check_left_behind(world, call, client, failed_before)
-
     for tenths in range(1, 60):
-        run_virtual(partial(limited, tenths / 10 + 0.05))
+        run_virtual(partial(limited, SCENES[name], tenths / 10 + 0.05))
 
 
 SIMULATED = {

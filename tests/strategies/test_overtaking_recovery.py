@@ -8,7 +8,6 @@ import pytest
 
 from paceline_server.completion.attempt import AttemptOutcome
 from paceline_server.completion.errors import ErrorReason
-from paceline_server.providers.base import Answer, AnswerStream, ProviderRequest
 from paceline_server.providers.profile import Profile
 from paceline_server.strategies.call import Recovery
 from paceline_server.strategies.chain import Chain
@@ -16,7 +15,7 @@ from paceline_server.strategies.model import Model
 from paceline_server.strategies.race import Candidate, Race
 from paceline_server.strategies.racing.first import First
 from tests.strategies.continuing import beginnings
-from tests.strategies.overtaken import overtaken, starts, tried, world_of
+from tests.strategies.overtaken import Lingering, overtaken, starts, tried, world_of
 from tests.strategies.scripted import (
     USED,
     Break,
@@ -85,33 +84,16 @@ async def test_without_recovery_a_break_is_the_end_however_long_the_loser_takes(
     await asyncio.sleep(gone_after)
 
 
-class Lingering:
-    """A provider that says nothing, and whose connections take a while to close."""
+@virtual_time
+async def test_a_slow_reader_gets_all_that_an_overtaker_wrote_before_it_is_gone_on_with() -> None:
+    """C5: what stands is known only once it is delivered, and the next goes on from the end of that."""
+    words = Script((*text("one ", "two "), Wait(0.1), *text("three "), Break()))
+    world = world_of(a=hangs(), b=[words, says("four")], profiles=PREFILLED)
 
-    def __init__(self, seconds: float) -> None:
-        """Take `seconds` to close."""
-        self._seconds = seconds
+    outcome = await overtaken(world, recovery=Recovery.CONTINUE, pause=5.0)
 
-    def profile(self, _model: str) -> Profile:
-        """Nothing is known."""
-        return Profile()
-
-    async def complete(self, request: ProviderRequest) -> Answer:
-        """Never answer."""
-        await self.open(request)
-        raise AssertionError("it never answers")
-
-    async def open(self, _request: ProviderRequest) -> AnswerStream:
-        """Wait to be cancelled, and a while longer."""
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            if self._seconds:
-                await asyncio.sleep(self._seconds)
-        raise AssertionError("it never answers")
-
-    async def aclose(self) -> None:
-        """Nothing is kept open."""
+    assert outcome.answer == "one two three four"
+    assert beginnings(world) == [None, None, "one two three"]
 
 
 @virtual_time
