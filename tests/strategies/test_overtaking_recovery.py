@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from paceline_server.completion.attempt import AttemptOutcome
+from paceline_server.completion.attempt import AttemptEnded, AttemptOutcome, AttemptStarted
 from paceline_server.completion.errors import ErrorReason
 from paceline_server.providers.profile import Profile
 from paceline_server.strategies.call import Recovery
@@ -336,6 +336,22 @@ async def test_a_candidate_overtakes_within_its_own_chain(*, unary: bool) -> Non
     assert outcome.answer == "two"
     assert sorted(tried(outcome)) == ["a/x cancelled", "b/y succeeded", "c/z cancelled"]
     assert outcome.call.record.additional_count == 1
+
+
+@virtual_time
+async def test_what_ends_before_its_start_was_told_is_told_in_its_order() -> None:
+    """C7, stream rule 1: the race that is to overtake is cancelled at the moment at which it starts."""
+    world = world_of(a=says("one", first=10.0), b=hangs())
+    chain = chain_of(world, world.model("a/x"), race_of(world, "b/y"))
+
+    outcome = await overtaken(world, model=chain, raced=True)
+
+    assert outcome.answer == "one"
+    told = [event for event in outcome.client.events if isinstance(event, AttemptStarted | AttemptEnded)]
+    assert [(type(event), event.attempt.index) for event in told if event.attempt.target.provider == "b"] == [
+        (AttemptStarted, 1),
+        (AttemptEnded, 1),
+    ]
 
 
 @pytest.mark.parametrize("recovery", RECOVERIES)

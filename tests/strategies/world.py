@@ -64,7 +64,8 @@ class Client:
     Attributes:
         pause: How long it takes over each delta.
         beside: Attempts may run side by side, and their events come between those of the one that writes.
-        raced: What a race writes may be delivered when the attempt that wrote it has ended.
+        raced: What a race writes may be delivered when the attempt that wrote it has ended, and what it
+            replaces is retracted only then.
     """
 
     pause: float = 0.0
@@ -82,7 +83,9 @@ class Client:
             case AttemptStarted(attempt, continues):
                 assert attempt.index not in self.indices, "an index came twice"
                 assert self.beside or not self.running, "a chain runs one attempt at a time"
-                assert bool(self.fold) == continues, "an attempt started on output that was not discarded"
+                assert self.raced or bool(self.fold) == continues, (
+                    "an attempt started on output that was not discarded"
+                )
                 self.indices.add(attempt.index)
                 self.running[attempt.index] = attempt
             case AttemptEnded(attempt):
