@@ -62,7 +62,9 @@ class NativeCall:
         except asyncio.CancelledError as cancelled:
             # The client has left, or else it must learn that nothing more will come.
             self._front.fail(self._id, CANCELLED, "the call was cancelled")
-            # The task keeps it, and its frames whatever they hold: the request, and the task itself.
+            # The task keeps it, and its frames whatever they hold, the request and the task itself; and those
+            # of an error that was being told when the client left.
+            cancelled.__context__ = None
             raise cancelled.with_traceback(None) from None
         except grpc.aio.AbortError:
             return
