@@ -135,7 +135,7 @@ async def test_who_throws_at_once_stops_nobody(strategy: dict[str, Any]) -> None
         assert "s3cret" not in str(response)
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES, {"consensus": {"quorum": 1}}], ids=str)
+@pytest.mark.parametrize("strategy", [*STRATEGIES, {"consensus": {}}], ids=str)
 async def test_a_race_of_which_all_fail_tells_each_reason(strategy: dict[str, Any]) -> None:
     """R8: ALL_ATTEMPTS_FAILED, with the attempts and why each candidate gave no answer."""
     plays = {"a": Play(status=500), "b": Play("Fo", drops=True), "c": Play(status=429)}

@@ -16,17 +16,8 @@ from paceline_server.completion.answer import (
 from paceline_server.completion.content import Part, Text, ToolCall
 from paceline_server.completion.race import RaceDecision
 from paceline_server.completion.usage import Usage
-from paceline_server.strategies.racing.rule import (
-    Entrant,
-    Field,
-    Judgement,
-    Rule,
-    Select,
-    Standing,
-    Start,
-    Step,
-    Wait,
-)
+from paceline_server.strategies.racing.field import Entrant, Field, Judgement, Standing
+from paceline_server.strategies.racing.rule import Rule, Select, Start, Step, Wait
 
 Event = Callable[[Field, float], None]
 Events = Sequence[tuple[float, Event]]

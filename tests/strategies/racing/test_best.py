@@ -9,7 +9,8 @@ import pytest
 from paceline_server.completion.answer import Confidence, ConfidenceSource
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.racing.best import Best, Scorer
-from paceline_server.strategies.racing.rule import Entrant, Field, Judge, JudgeTask, Select
+from paceline_server.strategies.racing.field import Entrant, Field
+from paceline_server.strategies.racing.rule import Judge, JudgeTask, Select
 from tests.strategies.racing.events import answers, fails, field_of, judge_says, played, race, time_is_up
 
 CONFIDENCE = RaceDecision.CONFIDENCE

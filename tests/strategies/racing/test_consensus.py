@@ -9,14 +9,7 @@ import pytest
 from paceline_server.completion.race import AnswerGroup, RaceDecision
 from paceline_server.strategies.racing.consensus import Consensus
 from paceline_server.strategies.racing.equivalence import Equivalence
-from paceline_server.strategies.racing.rule import (
-    Agreement,
-    Fail,
-    Judge,
-    JudgeTask,
-    Select,
-    Wait,
-)
+from paceline_server.strategies.racing.rule import Agreement, Fail, Judge, JudgeTask, Select, Wait
 from tests.strategies.racing.events import answers, fails, field_of, judge_says, played, race, time_is_up
 
 MAJORITY = RaceDecision.MAJORITY
@@ -59,10 +52,13 @@ def test_all_failed_is_not_dissent() -> None:
     assert Consensus().agreement(field) == Agreement((), 0.0)
 
 
-def test_quorum_out_of_reach_before_any_answer() -> None:
-    """R6: with too few left to reach the quorum the rest is not waited for, and that is no consensus."""
-    course = race(Consensus(), field_of(count=3), (1.0, fails(0)), (2.0, fails(2)))
-    assert (course.at, course.step) == (2.0, Fail(no_consensus=True))
+def test_without_answers_nothing_is_dissent() -> None:
+    """R8: before anybody has answered a quorum out of reach ends nothing; who still runs says what it was."""
+    failures = [(1.0, fails(0)), (2.0, fails(2))]
+    failed = race(Consensus(), field_of(count=3), *failures, (3.0, fails(1)))
+    answered = race(Consensus(), field_of(count=3), *failures, (3.0, answers(1)))
+    assert (failed.at, failed.step) == (3.0, Fail())
+    assert (answered.at, answered.step) == (3.0, Fail(no_consensus=True))
 
 
 def test_whole_answers_are_compared() -> None:
@@ -123,9 +119,10 @@ def test_minimum_agreement_is_of_those_asked(minimum: float, *, passes: bool) ->
     assert course.at == (2.0 if passes else 3.0)
 
 
-def test_minimum_beyond_reach_fails_at_once() -> None:
-    """R6: a minimum that not even all could reach is not run for."""
-    assert race(Consensus(minimum_agreement=1.1), field_of(count=2)).step == Fail(no_consensus=True)
+def test_minimum_beyond_reach_fails_with_the_first_answer() -> None:
+    """R6: a minimum that not even all could reach is not run for once there is an answer."""
+    course = race(Consensus(minimum_agreement=1.1), field_of(count=2), (1.0, answers(0)))
+    assert (course.at, course.step) == (1.0, Fail(no_consensus=True))
 
 
 def test_time_up_still_needs_the_quorum() -> None:

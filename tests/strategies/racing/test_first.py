@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from paceline_server.completion.race import RaceDecision
+from paceline_server.strategies.racing.field import Entrant
 from paceline_server.strategies.racing.first import First
-from paceline_server.strategies.racing.rule import Entrant, Fail, Select, Wait
+from paceline_server.strategies.racing.rule import Fail, Select, Wait
 from tests.strategies.racing.events import (
     answers,
     fails,

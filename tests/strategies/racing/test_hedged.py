@@ -7,8 +7,9 @@ import math
 import pytest
 
 from paceline_server.completion.race import RaceDecision
+from paceline_server.strategies.racing.field import Entrant, Field
 from paceline_server.strategies.racing.hedged import Hedged
-from paceline_server.strategies.racing.rule import Entrant, Fail, Field, Select, Start, Wait
+from paceline_server.strategies.racing.rule import Fail, Select, Start, Wait
 from tests.strategies.racing.events import (
     answers,
     fails,

@@ -15,9 +15,10 @@ from paceline_server.completion.answer import Completion, FinishReason, Target
 from paceline_server.completion.content import Part, Reasoning, Text
 from paceline_server.completion.prompt import Prompt
 from paceline_server.completion.usage import Usage
+from paceline_server.strategies.racing.field import Judgement
 from paceline_server.strategies.racing.judge import JudgeQuestion
 from paceline_server.strategies.racing.judge_answer import NOTHING_SAID, read_judgement
-from paceline_server.strategies.racing.rule import Judgement, JudgeTask
+from paceline_server.strategies.racing.rule import JudgeTask
 
 QUESTION = JudgeQuestion(Prompt(()), {"A": 5, "B": 0, "C": 2, "D": 9})
 

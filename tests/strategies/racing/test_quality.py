@@ -7,8 +7,9 @@ import math
 import pytest
 
 from paceline_server.completion.race import RaceDecision
+from paceline_server.strategies.racing.field import Entrant
 from paceline_server.strategies.racing.quality import Quality
-from paceline_server.strategies.racing.rule import Entrant, Select
+from paceline_server.strategies.racing.rule import Select
 from tests.strategies.racing.events import answers, field_of, played, race, time_is_up
 
 QUALITY = RaceDecision.QUALITY

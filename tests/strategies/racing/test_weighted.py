@@ -8,8 +8,9 @@ import pytest
 
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.racing.best import Best, Scorer
+from paceline_server.strategies.racing.field import Entrant
 from paceline_server.strategies.racing.quality import Quality
-from paceline_server.strategies.racing.rule import Entrant, Fail, Rule, Select
+from paceline_server.strategies.racing.rule import Fail, Rule, Select
 from paceline_server.strategies.racing.weighted import Weighted
 from tests.strategies.racing.events import answers, fails, field_of, played, race, starts, time_is_up, writes
 

@@ -20,7 +20,7 @@ from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Unanswered
 from paceline_server.strategies.race_run import RaceRun
 from paceline_server.strategies.racing.candidate import is_request_fault
-from paceline_server.strategies.racing.rule import Entrant, Standing, by_priority
+from paceline_server.strategies.racing.field import Entrant, Standing, by_priority
 from paceline_server.strategies.racing.setbacks import EMPTY, SLOW, race_unanswered, setback_of, setbacks
 
 

@@ -1,4 +1,4 @@
-"""What most rules of races have in common: all candidates start at once, and no judge is asked.
+"""What most rules of races have in common: all candidates start at once.
 
 Those that need whole answers also end alike, be it that all have ended or that time is up.
 """
@@ -8,38 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from paceline_server.completion.answer import Confidence
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.clock import NEVER
-from paceline_server.strategies.racing.rule import (
-    Agreement,
-    Entrant,
-    Fail,
-    Field,
-    Select,
-    Wait,
-    by_priority,
-)
-from paceline_server.strategies.racing.scoring import best_writer, own_confidence, selected
+from paceline_server.strategies.racing.field import Entrant, Field, by_priority
+from paceline_server.strategies.racing.plain_rule import PlainRule
+from paceline_server.strategies.racing.rule import Fail, Select, Wait
+from paceline_server.strategies.racing.scoring import best_writer, selected
 
 Rank = Callable[[Entrant], tuple[Any, ...]]
 """The lowest ranks first."""
 
 
-class AllAtOnce:
-    """The answers of a rule that starts everyone, asks no judge and seeks no consensus."""
+class AllAtOnce(PlainRule):
+    """The part of a rule that starts everyone."""
 
     __slots__ = ()
-
-    @property
-    def judge_model(self) -> str:
-        """None is asked."""
-        return ""
-
-    @property
-    def judge_rubric(self) -> str:
-        """None is asked."""
-        return ""
 
     def first_starts(self, field: Field) -> Sequence[int]:
         """Everyone, in the order of priority."""
@@ -52,14 +35,6 @@ class AllAtOnce:
     def hedge_delay(self, observed: Callable[[float], float | None]) -> float:
         """Nobody is left to start."""
         return NEVER
-
-    def confidence(self, entrant: Entrant, field: Field) -> Confidence | None:
-        """What came with the answer."""
-        return own_confidence(entrant)
-
-    def agreement(self, field: Field) -> Agreement | None:
-        """None is sought."""
-        return None
 
 
 def best_answer(

@@ -11,7 +11,8 @@ from paceline_server.completion.immutable import immutable
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.racing.all_at_once import AllAtOnce, best_answer
 from paceline_server.strategies.racing.equivalence import Equivalence, answer_keys, grouped
-from paceline_server.strategies.racing.rule import Entrant, Field, Judge, JudgeTask, Step
+from paceline_server.strategies.racing.field import Entrant, Field
+from paceline_server.strategies.racing.rule import Judge, JudgeTask, Step
 from paceline_server.strategies.racing.scoring import (
     confidence_key,
     cost_key,

@@ -17,16 +17,8 @@ from paceline_server.strategies.racing.equivalence import (
     in_order,
     preview,
 )
-from paceline_server.strategies.racing.rule import (
-    Agreement,
-    Entrant,
-    Fail,
-    Field,
-    Judge,
-    JudgeTask,
-    Step,
-    Wait,
-)
+from paceline_server.strategies.racing.field import Entrant, Field
+from paceline_server.strategies.racing.rule import Agreement, Fail, Judge, JudgeTask, Step, Wait
 from paceline_server.strategies.racing.scoring import (
     confidence_key,
     latency_key,
@@ -80,8 +72,11 @@ class Consensus(AllAtOnce):
     def _step(self, field: Field, coming: int, *, in_time: bool = True) -> Step:
         """What is to be done if so many answers are still to come."""
         answers = field.completions
+        if not answers:
+            # Why nobody answers is not known before the last has ended, and it is no lack of agreement.
+            return Wait() if coming else Fail()
         if len(answers) + coming < self._least_size(field):
-            return Fail(no_consensus=bool(answers or coming))
+            return Fail(no_consensus=True)
         if coming and not self._may_be_certain(field, len(answers), coming):
             return Wait()
         if in_time and self._asks_judge(field, len(answers)):

@@ -24,17 +24,9 @@ from paceline_server.strategies.outbox import Aside, Outbox, TurnTo
 from paceline_server.strategies.racing.acts import Acts
 from paceline_server.strategies.racing.candidate import is_empty, is_request_fault
 from paceline_server.strategies.racing.clocks import RaceClocks
+from paceline_server.strategies.racing.field import Field, Judgement, Standing
 from paceline_server.strategies.racing.plan import RacePlan
-from paceline_server.strategies.racing.rule import (
-    Fail,
-    Field,
-    Judge,
-    Judgement,
-    Select,
-    Standing,
-    Start,
-    Wait,
-)
+from paceline_server.strategies.racing.rule import Fail, Judge, Select, Start, Wait
 
 
 class Contest:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.racing.all_at_once import AllAtOnce
-from paceline_server.strategies.racing.rule import Entrant, Fail, Field, Step, Wait
+from paceline_server.strategies.racing.field import Entrant, Field
+from paceline_server.strategies.racing.rule import Fail, Step, Wait
 from paceline_server.strategies.racing.scoring import (
     by_arrival,
     by_performance,

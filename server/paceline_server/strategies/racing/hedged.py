@@ -5,31 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from paceline_server.completion.answer import Confidence
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.race import RaceDecision
-from paceline_server.strategies.racing.rule import (
-    Agreement,
-    Entrant,
-    Fail,
-    Field,
-    Standing,
-    Start,
-    Step,
-    Wait,
-    by_priority,
-)
+from paceline_server.strategies.racing.field import Entrant, Field, Standing, by_priority
+from paceline_server.strategies.racing.plain_rule import PlainRule
+from paceline_server.strategies.racing.rule import Fail, Start, Step, Wait
 from paceline_server.strategies.racing.scoring import (
     by_arrival,
     content_at,
     ended_at,
-    own_confidence,
     selected,
 )
 
 
 @immutable(frozen=True, slots=True)
-class Hedged:
+class Hedged(PlainRule):
     """The first content wins, in a unary call the first complete answer; durations in seconds.
 
     Attributes:
@@ -43,16 +33,6 @@ class Hedged:
     minimum_delay: float = 0.05
     maximum_delay: float = 2.0
     max_hedge_count: int = 1
-
-    @property
-    def judge_model(self) -> str:
-        """None is asked."""
-        return ""
-
-    @property
-    def judge_rubric(self) -> str:
-        """None is asked."""
-        return ""
 
     @property
     def asks_logprobs(self) -> bool:
@@ -91,14 +71,6 @@ class Hedged:
         if seconds is None or math.isnan(seconds):
             return self.maximum_delay
         return min(max(seconds, self.minimum_delay), self.maximum_delay)
-
-    def confidence(self, entrant: Entrant, field: Field) -> Confidence | None:
-        """What came with the answer."""
-        return own_confidence(entrant)
-
-    def agreement(self, field: Field) -> Agreement | None:
-        """None is sought."""
-        return None
 
     def _following(self, field: Field) -> Entrant | None:
         """Who may start next; None if nobody may."""

@@ -13,8 +13,9 @@ from typing import Any
 
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.content import Text
+from paceline_server.strategies.racing.field import Judgement
 from paceline_server.strategies.racing.judge import HIGHEST_SCORE, JudgeQuestion
-from paceline_server.strategies.racing.rule import Judgement, JudgeTask
+from paceline_server.strategies.racing.rule import JudgeTask
 
 NOTHING_SAID = Judgement({})
 """The judgement of a judge who failed, or said nothing that can be read; the next rule decides then."""

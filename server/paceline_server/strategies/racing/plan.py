@@ -14,8 +14,9 @@ from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Model
 from paceline_server.strategies.racing.allowance import Allowance
 from paceline_server.strategies.racing.candidate import Candidate
+from paceline_server.strategies.racing.field import Entrant, Field
 from paceline_server.strategies.racing.limits import NO_LIMITS, RaceLimits
-from paceline_server.strategies.racing.rule import Entrant, Field, Rule
+from paceline_server.strategies.racing.rule import Rule
 from paceline_server.strategies.surroundings import Surroundings
 
 Tell = Callable[[RaceEvent], Awaitable[None]]

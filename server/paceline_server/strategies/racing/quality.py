@@ -9,7 +9,8 @@ from paceline_server.completion.immutable import immutable
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.racing.all_at_once import AllAtOnce, unanswered
-from paceline_server.strategies.racing.rule import Entrant, Fail, Field, Step, Wait
+from paceline_server.strategies.racing.field import Entrant, Field
+from paceline_server.strategies.racing.rule import Fail, Step, Wait
 from paceline_server.strategies.racing.scoring import (
     confidence_key,
     cost_key,

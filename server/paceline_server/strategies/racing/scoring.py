@@ -10,7 +10,8 @@ import math
 from paceline_server.completion.answer import Confidence
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.clock import NEVER
-from paceline_server.strategies.racing.rule import Entrant, Field, Select, Standing
+from paceline_server.strategies.racing.field import Entrant, Field, Standing
+from paceline_server.strategies.racing.rule import Select
 
 Key = tuple[bool, float]
 """Orders values: the lower key ranks first, and a missing value last."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.racing.all_at_once import AllAtOnce, best_answer
-from paceline_server.strategies.racing.rule import Field, Step
+from paceline_server.strategies.racing.field import Field
+from paceline_server.strategies.racing.rule import Step
 from paceline_server.strategies.racing.scoring import by_performance, ended_at
 
 
