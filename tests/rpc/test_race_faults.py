@@ -13,8 +13,8 @@ from paceline_server.providers.base import Answer, AnswerStream, ProviderRequest
 from paceline_server.strategies.call import AttemptConfig
 from tests.rpc.gateway import Failure, Gate, Told, failure, gateway, none_but, other_tasks, read_stream, texts
 from tests.rpc.providers import Raising, Waiting
-from tests.rpc.test_race_sockets import outcomes
-from tests.rpc.test_race_streams import check_candidates, check_grammar, race
+from tests.rpc.test_race_sockets import outcomes, read_to
+from tests.rpc.test_race_streams import candidates_ended, check_candidates, check_grammar, race
 from tests.rpc.upstream import Play, silent, upstream
 
 pytestmark = pytest.mark.usefixtures("listener")
@@ -152,6 +152,25 @@ async def test_a_race_of_which_all_fail_tells_each_reason(strategy: dict[str, An
     check_grammar(told, 3)
     assert told.failure is not None
     assert told.failure.reason in ("ALL_ATTEMPTS_FAILED", "STREAM_BROKEN")
+    assert all(one.status.message for one in candidates_ended(told))
+
+
+async def test_an_empty_answer_does_not_replace_one_that_broke_off() -> None:
+    """R3: empty answers never win, not even when nobody else is left."""
+    started = asyncio.Event()
+    plays = {"a": Play("Fo", started, drops=True), "b": Play(b": nothing\n\n")}
+    async with (
+        upstream(plays) as (provider, _),
+        gateway(providers=[provider], attempts=ONE_TRY, health_config=NEVER_BENCHED) as gate,
+    ):
+        call = gate.race.StreamRace(race("acme/a", "acme/b", recovery="RECOVERY_RESTART"))
+        events = await read_to(call, "delta")
+        started.set()
+        told = await read_stream(call)
+    whole = Told([*events, *told.events], told.failure)
+    check_grammar(whole, 2)
+    assert told.failure is not None
+    assert told.failure.reason == "STREAM_BROKEN"
 
 
 # Who is left
