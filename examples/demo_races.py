@@ -67,11 +67,12 @@ def outcomes(response: RaceResponse) -> list[str]:
 
 def billed_after_cancel(response: RaceResponse) -> list[int]:
     """The candidates whose providers go on generating, and billing, after they are cancelled."""
-    return [
-        candidate.index
-        for candidate in response.summary.candidates
-        if any(attempt.billed_after_cancel for attempt in candidate.attempts)
-    ]
+    return [candidate.index for candidate in response.summary.candidates if bills_on(candidate)]
+
+
+def bills_on(candidate: Candidate) -> bool:
+    """Whether the provider of a candidate goes on generating, and billing, after it was cancelled."""
+    return any(attempt.billed_after_cancel for attempt in candidate.attempts)
 
 
 def show_candidate(candidate: Candidate) -> None:
@@ -79,6 +80,8 @@ def show_candidate(candidate: Candidate) -> None:
     seconds = candidate.latency.ToTimedelta().total_seconds()
     words = f"   {candidate.index} {candidate.model:<16} {enum_word(candidate, 'outcome'):<9} {seconds:.1f} s"
     show(f"{words}  {usage_words(candidate.usage)}\n")
+    if bills_on(candidate):
+        show("     (its provider generates, and bills, what it has begun to its end)\n")
 
 
 def show_bill(response: RaceResponse) -> None:
