@@ -9,12 +9,15 @@ from paceline_client.messages import Candidate, RaceRequest, RaceResponse
 from paceline_client.race import race_request, stream_race
 from paceline_client.words import dollars, enum_word, usage_words
 
+LIMIT = 60
+"""The most tokens of an answer where three race: what a provider that generates on can cost at most."""
+
 
 async def tell_races(channel: Channel) -> None:
     """The story, race by race."""
     say("6. Now all three race. Whose content comes first answers; the others are cancelled, and billed.")
     models = ["alpha/quick", "beta/steady", "gamma/thorough"]
-    question = race_request(models, "What is a gateway good for?", max_output_token_count=60)
+    question = race_request(models, "What is a gateway good for?", max_output_token_count=LIMIT)
     swift = await run_race(channel, question)
     expect(outcomes(swift) == ["WON", "CANCELLED", "CANCELLED"], "alpha is the first, and the others stop")
     expect(enum_word(swift.summary, "decision") == "FIRST_CONTENT", "the first content decides")
@@ -80,8 +83,10 @@ def show_candidate(candidate: Candidate) -> None:
     seconds = candidate.latency.ToTimedelta().total_seconds()
     words = f"   {candidate.index} {candidate.model:<16} {enum_word(candidate, 'outcome'):<9} {seconds:.1f} s"
     show(f"{words}  {usage_words(candidate.usage)}\n")
-    if bills_on(candidate):
-        show("     (its provider generates, and bills, what it has begun to its end)\n")
+    if bills_on(candidate) and candidate.usage.output_token_count:
+        show(f"     (its provider generates on, so all that the limit of {LIMIT} tokens allows is booked)\n")
+    elif bills_on(candidate):
+        show("     (its provider generates on; without a limit none knows how much: not booked)\n")
 
 
 def show_bill(response: RaceResponse) -> None:
