@@ -131,6 +131,60 @@ async def test_the_clock_of_a_candidate_never_cuts_a_winner() -> None:
     assert texts(told.finished.completion.parts) == "Four."
 
 
+@pytest.mark.parametrize(
+    ("hedged", "text"),
+    [({"delay": "0.001s", "maxHedgeCount": 1}, "Four."), ({"delay": "3600s", "maxHedgeCount": 2}, "Five.")],
+    ids=["none is left", "one is left"],
+)
+async def test_the_clock_of_first_content_never_ends_the_last_that_may_answer(
+    hedged: dict[str, Any], text: str
+) -> None:
+    """A1, R4: who waits and can be started no more is no target that is left; who can is one."""
+    released = asyncio.Event()
+    plays = {"a": silent(), "b": Play(released, "Four."), "c": Play("Five."), "later": silent()}
+    limits = {"firstContentTimeout": "0.3s"}
+    async with upstream(plays) as (provider, _), gateway(providers=[provider]) as gate:
+        request = race("acme/a", "acme/b", "acme/c", strategy={"hedged": hedged}, limits=limits)
+        reading = asyncio.ensure_future(read_stream(gate.race.StreamRace(request)))
+        await plays["b"].asked()
+        await decision_timeout_passes(gate, "0.4s")
+        released.set()
+        told = await reading
+    check_grammar(told, 3)
+    assert texts(told.finished.completion.parts) == text
+
+
+@pytest.mark.parametrize("strategy", [FIRST, {"best": {}}, {"consensus": {"quorum": 1}}], ids=str)
+async def test_clocks_that_ring_together_leave_one(strategy: dict[str, Any]) -> None:
+    """A1: attempts that began together are silent for too long together, and one of them goes on."""
+    released = asyncio.Event()
+    plays = {name: Play(released, "Four.") for name in "abc"} | {"later": silent()}
+    limits = {"firstContentTimeout": "0.3s"}
+    async with upstream(plays) as (provider, _), gateway(providers=[provider]) as gate:
+        request = race("acme/a", "acme/b", "acme/c", strategy=strategy, limits=limits)
+        reading = asyncio.ensure_future(read_stream(gate.race.StreamRace(request)))
+        for name in "abc":
+            await plays[name].asked()
+        await decision_timeout_passes(gate, "0.4s")
+        released.set()
+        told = await reading
+    check_grammar(told, 3)
+    assert texts(told.finished.completion.parts) == "Four."
+    assert sorted(outcomes(told.finished.summary)) == ["TIMED_OUT", "TIMED_OUT", "WON"]
+
+
+async def test_the_clock_of_first_content_ends_whom_the_race_does_not_need() -> None:
+    """A1, R5: who is silent beside an answer that would win is ended by his clock, not by the caller's."""
+    plays = {"a": Play("Four."), "b": silent()}
+    async with upstream(plays) as (provider, _), gateway(providers=[provider]) as gate:
+        limits = {"firstContentTimeout": "0.3s"}
+        request = race("acme/a", "acme/b", strategy={"best": {}}, limits=limits)
+        told = await read_stream(gate.race.StreamRace(request))
+    check_grammar(told, 2)
+    assert told.finished.summary.decision == DECISION.RACE_DECISION_ONLY_SURVIVOR
+    assert outcomes(told.finished.summary) == ["WON", "TIMED_OUT"]
+
+
 @pytest.mark.parametrize("strategy", [{"best": {}}, {"weighted": {}}, {"quality": {}}], ids=str)
 async def test_who_writes_when_time_is_up_is_let_finish(strategy: dict[str, Any]) -> None:
     """R2: without a whole answer the clock decides for who writes, and the rest is cancelled."""

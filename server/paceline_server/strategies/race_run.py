@@ -190,7 +190,7 @@ class RaceRun:
 
     def _others_could_answer(self, index: int) -> bool:
         beside = self.turn.beside
-        if self.turn.untried or self.contest.others_could_answer(index):
+        if self.turn.untried or self.contest.remaining.may_end(index):
             return True
         return beside is not None and beside()
 

@@ -146,6 +146,18 @@ def test_benched_candidates_are_no_hedges() -> None:
     assert (course.step, course.starts) == (Fail(), ((0.0, 0),))
 
 
+def test_who_cannot_be_started_is_nobody_left() -> None:
+    """A1: who waits counts as a target that is left only while the rule could still start him."""
+    rule = Hedged()
+    hedged = played(stream(1.0, 1.0, 1.0), (1.0, starts(1)), started=[0])
+    faulty = played(stream(1.0, 1.0), (0.5, fails(0, blocks_others=True)), started=[0])
+    refused = played(stream(1.0, 1.0), (0.5, hedges_are_refused), started=[0])
+    benched = played(stream(1.0, 1.0), started=[0])
+    benched.entrants[1].ready = False
+    assert rule.may_start(played(stream(1.0, 1.0), started=[0]))
+    assert not any(map(rule.may_start, (hedged, faulty, refused, benched)))
+
+
 def test_next_is_asked_for_by_priority() -> None:
     """R4, a defect of earlier racers: priority orders the starts, and the index equal ones."""
     field = field_of(*(Entrant(i, priority=p, hedge_delay=1.0) for i, p in enumerate((0, 1, 1, 2))))

@@ -97,6 +97,7 @@ def test_nobody_is_selected_who_cannot_answer(rule: Rule, field: Field) -> None:
         assert field.entrants[step.index].standing not in NO_WINNER
     if isinstance(step, Start):
         assert field.entrants[step.index].standing is Standing.WAITING
+        assert rule.may_start(field)
     if isinstance(step, Judge):
         assert all(field.entrants[index].standing is Standing.ANSWERED for index in step.indices)
 

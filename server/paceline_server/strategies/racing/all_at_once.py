@@ -32,6 +32,10 @@ class AllAtOnce(PlainRule):
         """Everyone."""
         return candidate_count
 
+    def may_start(self, field: Field) -> bool:
+        """Nobody is left to start."""
+        return False
+
     def hedge_delay(self, observed: Callable[[float], float | None]) -> float:
         """Nobody is left to start."""
         return NEVER

@@ -26,6 +26,7 @@ from paceline_server.strategies.racing.candidate import is_empty, is_request_fau
 from paceline_server.strategies.racing.clocks import RaceClocks
 from paceline_server.strategies.racing.field import Field, Judgement, Standing
 from paceline_server.strategies.racing.plan import RacePlan
+from paceline_server.strategies.racing.remaining import Remaining
 from paceline_server.strategies.racing.rule import Fail, Judge, Select, Start, Wait
 
 
@@ -38,6 +39,7 @@ class Contest:
         failed: Set when nobody can win any more.
         decided_at: When the race was decided, on the loop's clock.
         out_of_time: Candidates that a clock of the race has ended.
+        remaining: Who could still answer.
     """
 
     def __init__(self, plan: RacePlan, field: Field, call: Call, outbox: Outbox) -> None:
@@ -52,6 +54,7 @@ class Contest:
         self.decided_at: float | None = None
         self.clocks = RaceClocks(call, plan.limits)
         self.out_of_time: set[int] = set()
+        self.remaining = Remaining(plan.rule, field)
         self._call = call
         self._acts: Acts | None = None
         self._judge_asked = False
@@ -101,15 +104,6 @@ class Contest:
     async def room(self) -> None:
         """Wait while too much waits to be told."""
         await self.outbox.room()
-
-    def others_could_answer(self, index: int) -> bool:
-        """Whether anyone but this candidate runs or may still start."""
-        may_start = not self.field.hedges_refused
-        return any(
-            entrant.running or (may_start and entrant.standing is Standing.WAITING and entrant.ready)
-            for entrant in self.field.entrants
-            if entrant.index != index
-        )
 
     def heard(self, lane: Lane, event: CallEvent) -> None:
         """A candidate has told or written something."""
@@ -198,6 +192,7 @@ class Contest:
             if lane.attempt_index is None:
                 self.outbox.put(CandidateStarted(lane.index, self.candidates[lane.index].spec))
             lane.attempt_index = event.attempt.index
+            self.remaining.tries_again(lane.index)
         if self._is_winner(lane):
             for delta in lane.take_held():
                 self.outbox.put(delta)

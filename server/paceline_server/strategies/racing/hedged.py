@@ -63,6 +63,10 @@ class Hedged(PlainRule):
         """The first, and as many hedges as there may be."""
         return min(candidate_count, 1 + self.max_hedge_count)
 
+    def may_start(self, field: Field) -> bool:
+        """As long as a hedge is left, and someone for it."""
+        return self._following(field) is not None
+
     def hedge_delay(self, observed: Callable[[float], float | None]) -> float:
         """The fixed delay, else the observed one within its bounds; the greatest without observations."""
         if self.delay is not None:

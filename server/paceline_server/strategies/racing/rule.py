@@ -107,6 +107,10 @@ class Rule(Protocol):
         """What is to be done next. With `field.time_is_up` it is `Select` or `Fail`."""
         ...
 
+    def may_start(self, field: Field) -> bool:
+        """Whether anyone who waits could still be started, now or later."""
+        ...
+
     def hedge_delay(self, observed: Callable[[float], float | None]) -> float:
         """Seconds that a running candidate may stay silent before another starts; `NEVER` if none is to.
 
