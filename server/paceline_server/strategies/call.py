@@ -9,6 +9,7 @@ from enum import Enum
 from paceline_server.completion.attempt import CallEvent
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.prompt import Prompt
+from paceline_server.strategies.clock import NEVER
 from paceline_server.strategies.prompts import Prompts
 from paceline_server.strategies.racing.allowance import Allowance
 from paceline_server.strategies.record import CallRecord
@@ -100,6 +101,7 @@ class Call:
         tells_all: The caller of a streamed race also wants what those write who have not won.
         prompts: `prompt` as the targets take it.
         allowances: What the races may take that it runs in, the outermost first; all must permit a start.
+        answers_by: When the race that it runs in decides at the latest, on the same clock as `deadline`.
     """
 
     call_id: str
@@ -111,6 +113,7 @@ class Call:
     record: CallRecord = field(default_factory=CallRecord)
     prompts: Prompts = field(default_factory=Prompts)
     allowances: tuple[Allowance, ...] = ()
+    answers_by: float = NEVER
 
     def beside_others(
         self, prompt: Prompt, record: CallRecord, options: ChainOptions, allowances: tuple[Allowance, ...]
@@ -126,6 +129,7 @@ class Call:
             record,
             self.prompts,
             allowances,
+            self.answers_by,
         )
 
 

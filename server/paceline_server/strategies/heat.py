@@ -108,11 +108,12 @@ class Heat:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-        for lane in self._cancelled:
+        # What a lane's end has done may be to cancel another.
+        left, self._cancelled = self._cancelled, set()
+        for lane in left:
             if lane.running and lane.task is not None:
                 lane.task.remove_done_callback(self._one_ended)
                 _leave(lane)
-        self._cancelled.clear()
         self._one_ended()
 
 

@@ -94,10 +94,19 @@ class Outbox:
     async def room(self) -> None:
         """Wait while too much waits to be told."""
         while len(self._events) >= MOST_UNTOLD:
-            if self._space is None:
-                self._space = asyncio.Event()
-            self._space.clear()
-            await self._space.wait()
+            await self.more_room()
+
+    async def more_room(self) -> None:
+        """Wait until something has been written."""
+        if self._space is None:
+            self._space = asyncio.Event()
+        self._space.clear()
+        await self._space.wait()
+
+    def make_room(self) -> None:
+        """Something has been written."""
+        if self._space is not None:
+            self._space.set()
 
 
 def _start_in(entry: Entry) -> int | None:

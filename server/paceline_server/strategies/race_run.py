@@ -22,7 +22,7 @@ from paceline_server.strategies.outbox import Outbox
 from paceline_server.strategies.racing.contest import Contest
 from paceline_server.strategies.racing.judging import JUDGE_INDEX, Judging
 from paceline_server.strategies.racing.plan import RacePlan, Tell
-from paceline_server.strategies.racing.report import RaceReport
+from paceline_server.strategies.racing.report import RaceReport, was_sent
 from paceline_server.strategies.racing.rule import Judge
 from paceline_server.strategies.record import CallRecord
 from paceline_server.strategies.teller import Teller
@@ -85,8 +85,9 @@ class RaceRun:
     def won(self, index: int | None) -> None:
         """The race is over, and the caller has the answer of this candidate: keep the scores (rule R3)."""
         self.report.won = index
-        targets = {number: self.plan.target(lane) for number, lane in self.contest.lanes.items()}
-        winner = None if index is None else targets.pop(index)
+        ran = {number: lane for number, lane in self.contest.lanes.items() if was_sent(lane)}
+        targets = {number: self.plan.target(lane) for number, lane in ran.items()}
+        winner = None if index is None else targets.pop(index, None)
         self.plan.surroundings.performance.raced(winner, targets.values())
 
     def close(self) -> None:
@@ -146,6 +147,10 @@ class RaceRun:
             self._none_due()
         return taken
 
+    def give_back_hedge(self) -> None:
+        """The start was not made after all."""
+        self.plan.surroundings.hedges.give_back()
+
     def ask_judge(self, step: Judge) -> None:
         """Ask the judge, who answers by `Contest.judged`."""
         plan, record = self.plan, self.call.record.branch(free_start=False)
@@ -167,7 +172,9 @@ class RaceRun:
 
     def _beside(self, prompt: Prompt, record: CallRecord) -> Call:
         """The call as a model gets it that runs beside others, within what the race may take (R9)."""
-        return self.call.beside_others(prompt, record, self._options, self._allowances)
+        call = self.call.beside_others(prompt, record, self._options, self._allowances)
+        call.answers_by = self.contest.clocks.decides_at
+        return call
 
     def _none_due(self) -> None:
         """What was kept for a later start is for the one that is made now."""

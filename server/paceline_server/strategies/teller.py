@@ -82,6 +82,7 @@ class Teller:
         held = chosen.take_held()
         for delta in held:
             await self._delivery(delta)
+        self._outbox.make_room()
         if held or self._outbox.filled:
             self._outbox.wake()
             return False

@@ -24,7 +24,7 @@ def passed_over(call: Call, turn: Turn, target: Target, held: Held) -> Attempt:
         turn,
         target,
         AttemptOutcome.SKIPPED,
-        _why(held),
+        held_words(held),
         failure_class=held.cause,
         benched_until=None if held.ramping else held.until,
     )
@@ -80,7 +80,8 @@ def _not_made(
     return attempt
 
 
-def _why(held: Held) -> str:
+def held_words(held: Held) -> str:
+    """Why a target is not called now, in a few words."""
     if held.ramping:
         return "coming back: this call is not in the share that goes through"
     by = "benched by an operator" if held.by_operator else "benched"

@@ -19,6 +19,10 @@ class Acts(Protocol):
         """Take a token for a start beside others; tells whether there was one."""
         ...
 
+    def give_back_hedge(self) -> None:
+        """The start was not made after all."""
+        ...
+
     def ask_judge(self, step: Judge) -> None:
         """Ask the judge, who answers by `Contest.judged`."""
         ...

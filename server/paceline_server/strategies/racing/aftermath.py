@@ -19,7 +19,7 @@ from paceline_server.strategies.delivery import Delivery
 from paceline_server.strategies.lane import Lane
 from paceline_server.strategies.model import Unanswered
 from paceline_server.strategies.race_run import RaceRun
-from paceline_server.strategies.racing.candidate import is_request_fault
+from paceline_server.strategies.racing.candidate import is_empty, is_request_fault
 from paceline_server.strategies.racing.field import Entrant, Standing, by_priority
 from paceline_server.strategies.racing.setbacks import EMPTY, SLOW, race_unanswered, setback_of, setbacks
 
@@ -37,6 +37,7 @@ class Aftermath:
         self._run = run
         self._contest = run.contest
         self._writes = False
+        self._decides_still = False
 
     async def answer(self, winner: Lane | None) -> Completion:
         """The answer that the race comes to.
@@ -47,7 +48,7 @@ class Aftermath:
         if winner is None:
             winner = await self._turned_back()
         winner.raise_error()
-        if winner.completion is None:
+        if winner.completion is None or is_empty(winner.completion):
             return await self._recover(winner)
         self.won = winner.index
         return winner.completion
@@ -60,6 +61,9 @@ class Aftermath:
             delivery.broke_off(broken.attempts[-1])
         if delivery.final or is_request_fault(broken.unanswered, self._run.call):
             raise Unanswered(setbacks(self._contest), final=True, broken=delivery.broken)
+        # A winner may break when the race's own time is over: who takes its place has the caller's.
+        clocks = self._contest.clocks
+        self._decides_still = clocks.now() < clocks.decides_at
         rest = self._rest()
         whole = [entrant for entrant in rest if entrant.completion is not None]
         if whole:
@@ -107,15 +111,19 @@ class Aftermath:
         lane.raise_error()
         if lane.unanswered is not None:
             raise lane.unanswered.again()
-        if lane.completion is None or not self._writes:
+        if lane.completion is None or is_empty(lane.completion):
+            if self._writes:
+                delivery.broke_off(lane.attempts[-1])
             raise Unanswered([setback_of(lane, SLOW if lane.completion is None else EMPTY)])
         return lane.completion
 
     async def _ended(self, lane: Lane) -> None:
         """Wait for its end; before its first content no longer than a candidate may take (R2)."""
         run, time = self._run, asyncio.get_running_loop().time
-        limit = run.plan.limits.candidate_timeout
+        limit, decides_at = run.plan.limits.candidate_timeout, self._contest.clocks.decides_at
         ends_at = NEVER if limit is None else time() + limit
+        if self._decides_still:
+            ends_at = min(ends_at, decides_at)
         while lane.running and lane.task is not None:
             if not self._writes and time() >= ends_at:
                 self._contest.out_of_time.add(lane.index)
@@ -152,7 +160,7 @@ class Aftermath:
         """Nobody has won. Where nobody was even tried, turn to what was passed over, as a chain does."""
         contest, run = self._contest, self._run
         if not self._may_turn_back():
-            raise race_unanswered(contest)
+            return await self._last_ramping()
         while waiting := by_priority(contest.field.those(Standing.WAITING)):
             contest.reopen([waiting[0].index], lambda index: run.start(index, beside=False))
             winner = await run.redecided()
@@ -167,6 +175,20 @@ class Aftermath:
         winner = await run.redecided()
         if winner is None:
             raise Unanswered(passed_over) if self._nothing_sent() else race_unanswered(contest)
+        return winner
+
+    async def _last_ramping(self) -> Lane:
+        """Some were tried and failed: who declined because it is ramping up may no longer (H2)."""
+        contest, run = self._contest, self._run
+        lanes = list(contest.lanes.values())
+        blocked = any(entrant.blocks_others for entrant in contest.field.entrants)
+        ramping = [] if contest.field.time_is_up or run.turn.first_pass or blocked else _held(lanes)[0]
+        if not ramping or (contest.failed is not None and contest.failed.no_consensus):
+            raise race_unanswered(contest)
+        contest.reopen(ramping, lambda index: run.again(index, self._turn(index, Admission.WHOLE_RAMP)))
+        winner = await run.redecided()
+        if winner is None:
+            raise race_unanswered(contest)
         return winner
 
     def _may_turn_back(self) -> bool:
@@ -189,5 +211,5 @@ def _held(lanes: list[Lane]) -> tuple[list[int], list[int]]:
         index: min((one.until for one in those if not one.by_operator), default=NEVER)
         for index, those in held.items()
     }
-    soonest = min(returns, key=lambda index: returns[index])
-    return ramping, [] if returns[soonest] == NEVER else [soonest]
+    soonest = min(returns, key=lambda index: returns[index], default=None)
+    return ramping, [] if soonest is None or returns[soonest] == NEVER else [soonest]

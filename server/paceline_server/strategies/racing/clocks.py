@@ -12,7 +12,8 @@ from paceline_server.strategies.racing.limits import RaceLimits
 
 LEAST_MARGIN = 0.1
 MARGIN_SHARE = 0.02
-"""A race decides so long before its caller's deadline, in seconds and as a share of the call."""
+"""A race decides so long before its caller's deadline, in seconds and as a share of the call; of a call that
+is shorter than twice that, after half of it."""
 
 
 class RaceClocks:
@@ -28,11 +29,14 @@ class RaceClocks:
         self._loop = asyncio.get_running_loop()
         self._candidate_timeout = limits.candidate_timeout
         self._timer: asyncio.TimerHandle | None = None
-        margin = max(LEAST_MARGIN, MARGIN_SHARE * (call.deadline - call.started_at))
+        now = self._loop.time()
         timeout = NEVER if limits.decision_timeout is None else limits.decision_timeout
-        own = self._loop.time() + timeout
-        self.cut_by_limit = own < call.deadline - margin
-        self.decides_at = min(own, call.deadline - margin)
+        # A candidate that races itself must have decided when the race that it stands in does.
+        latest = min(call.deadline, call.answers_by)
+        margin = max(LEAST_MARGIN, MARGIN_SHARE * (latest - call.started_at))
+        latest -= min(margin, (latest - now) / 2)
+        self.cut_by_limit = now + timeout < latest
+        self.decides_at = min(now + timeout, latest)
 
     def now(self) -> float:
         """The loop's clock."""

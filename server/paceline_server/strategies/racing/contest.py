@@ -29,6 +29,8 @@ from paceline_server.strategies.racing.plan import RacePlan
 from paceline_server.strategies.racing.remaining import Remaining
 from paceline_server.strategies.racing.rule import Fail, Judge, Select, Start, Wait
 
+MOST_HELD = 32  # reads of a winner that wait for his reader before he is not read either
+
 
 class Contest:
     """The state of one race of one call.
@@ -55,6 +57,7 @@ class Contest:
         self.clocks = RaceClocks(call, plan.limits)
         self.out_of_time: set[int] = set()
         self.remaining = Remaining(plan.rule, field)
+        self._hedges: set[int] = set()
         self._call = call
         self._acts: Acts | None = None
         self._judge_asked = False
@@ -102,8 +105,10 @@ class Contest:
         self.lanes = {}
 
     async def room(self) -> None:
-        """Wait while too much waits to be told."""
+        """Wait while too much waits to be told, or of a winner to be read."""
         await self.outbox.room()
+        while (winner := self.winner) is not None and len(winner.held) >= MOST_HELD:
+            await self.outbox.more_room()
 
     def heard(self, lane: Lane, event: CallEvent) -> None:
         """A candidate has told or written something."""
@@ -122,8 +127,10 @@ class Contest:
         """A candidate is done."""
         entrant = self.field.entrants[lane.index]
         entrant.ended_at = lane.ended_at
+        if lane.index in self._hedges and lane.record.started_count == 0 and self._acts is not None:
+            self._acts.give_back_hedge()
         answer = lane.completion
-        if answer is not None and (self._is_winner(lane) or not is_empty(answer)):
+        if answer is not None and not is_empty(answer) and lane.index not in self.out_of_time:
             entrant.standing = Standing.ANSWERED
             entrant.completion = answer
             entrant.finish_rank = 1 + max(one.finish_rank for one in self.field.entrants)
@@ -154,6 +161,7 @@ class Contest:
                 self._decide(step, now, acts)
             elif isinstance(step, Start):
                 if acts.take_hedge():
+                    self._hedges.add(step.index)
                     self._start(step.index, acts, beside=True)
                 else:
                     self.field.hedges_refused = True

@@ -60,8 +60,8 @@ class Hedged(PlainRule):
         return Wait(due) if due > now else Start(following.index)
 
     def start_count(self, candidate_count: int) -> int:
-        """The first, and as many hedges as there may be."""
-        return min(candidate_count, 1 + self.max_hedge_count)
+        """The first: what is kept for a hedge that may never start would cut its answer."""
+        return min(candidate_count, 1)
 
     def may_start(self, field: Field) -> bool:
         """As long as a hedge is left, and someone for it."""

@@ -15,8 +15,10 @@ from paceline_server.strategies.model import Unanswered
 from paceline_server.strategies.racing.allowance import LimitReached
 from paceline_server.strategies.racing.contest import Contest
 from paceline_server.strategies.record import CallRecord
+from paceline_server.strategies.unstarted import held_words
 
 UNSENT = "it was not started: the race was decided before its turn"
+NO_HEDGE = "it was not started: no hedge was left (hedge_budget)"
 EMPTY = "its answer was empty"
 
 
@@ -84,7 +86,8 @@ class RaceReport:
         lane, entrant = contest.lanes.get(index), contest.field.entrants[index]
         spec = contest.candidates[index].spec
         if lane is None:
-            return CandidateReport(index, spec, CandidateOutcome.SKIPPED, message=UNSENT)
+            why = NO_HEDGE if contest.field.hedges_refused else UNSENT
+            return CandidateReport(index, spec, CandidateOutcome.SKIPPED, message=why)
         outcome = self._outcome(contest, lane)
         completion = entrant.completion
         if completion is not None:
@@ -121,7 +124,7 @@ class RaceReport:
         if lane.completion is not None:
             answered = contest.field.entrants[lane.index].finish_rank > 0
             return CandidateOutcome.LOST if answered else CandidateOutcome.FAILED
-        if not _was_sent(lane):
+        if not was_sent(lane):
             return CandidateOutcome.SKIPPED
         return CandidateOutcome.TIMED_OUT if contest.field.time_is_up else CandidateOutcome.CANCELLED
 
@@ -131,7 +134,7 @@ class RaceReport:
         return _usage_of([*lost, *judged]) or NOTHING_USED
 
 
-def _was_sent(lane: Lane) -> bool:
+def was_sent(lane: Lane) -> bool:
     """Whether a target was called; a race may be decided while a candidate still looks for one."""
     unsent = (AttemptOutcome.SKIPPED, AttemptOutcome.REJECTED)
     return any(attempt.outcome not in unsent for attempt in lane.attempts)
@@ -149,11 +152,11 @@ def _failed(lane: Lane) -> CandidateOutcome:
     unanswered = lane.unanswered
     assert unanswered is not None  # noqa: S101 - the caller has looked
     failures = [setback for setback in unanswered.setbacks if isinstance(setback, AttemptFailure)]
-    if unanswered.nothing_sent and not _was_sent(lane):
+    if unanswered.nothing_sent and not was_sent(lane):
         used_up = any(isinstance(one, LimitReached) and not one.of_target for one in unanswered.setbacks)
         return CandidateOutcome.SKIPPED if unanswered.held or used_up else CandidateOutcome.REJECTED
     if not failures:
-        return CandidateOutcome.FAILED if _was_sent(lane) else CandidateOutcome.SKIPPED
+        return CandidateOutcome.FAILED if was_sent(lane) else CandidateOutcome.SKIPPED
     timed_out = all(failure.failure_class is FailureClass.TIMEOUT for failure in failures)
     return CandidateOutcome.TIMED_OUT if timed_out else CandidateOutcome.FAILED
 
@@ -164,13 +167,14 @@ def _reason(lane: Lane, outcome: CandidateOutcome) -> tuple[FailureClass | None,
     if lane.unanswered is None and outcome is CandidateOutcome.SKIPPED:
         return None, UNSENT
     if lane.unanswered is None:
-        return None, EMPTY if lane.completion is not None else "its time was up"
+        empty = lane.completion is not None and outcome is not CandidateOutcome.TIMED_OUT
+        return None, EMPTY if empty else "its time was up"
     for setback in lane.unanswered.setbacks:
         if isinstance(setback, AttemptFailure):
             return setback.failure_class, setback.message
         if isinstance(setback, LimitReached):
             return None, setback.message
-        return setback.cause, f"{setback.target} is benched: {setback.reason}"
+        return setback.cause, f"{setback.target}: {held_words(setback)}"
     return None, "no attempt could be made: the budget of additional attempts is spent"
 
 
