@@ -57,7 +57,8 @@ test: $(STAMP) ## Run the tests; more options through PYTEST_ARGS
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: $(STAMP) ## Play ten thousand random races of each strategy, and as many cancellations
-	PACELINE_SOAK=10000 $(BIN)/python -m pytest -q --timeout=7200 tests/strategies/test_race_schedules.py $(PYTEST_ARGS)
+	PACELINE_SOAK=10000 $(BIN)/python -m pytest -q --timeout=7200 tests/strategies/test_race_schedules.py \
+	  tests/strategies/test_race_cancellation.py $(PYTEST_ARGS)
 
 lint: $(STAMP) build/protos ## Check style, types, imports, protos and that generated code is current
 	$(BIN)/ruff check $(SOURCES)

@@ -190,7 +190,8 @@ def _check_outcome(report: CandidateReport, outcome: RaceOutcome) -> None:
         assert answered == (report.finish_rank > 0), report
     if report.outcome is CandidateOutcome.LOST:
         assert report.completion is not None
-        assert not is_empty(report.completion), "an empty answer is none"
+        chosen = outcome.cancelled or report.index in [event.index for event, _ in outcome.client.selections]
+        assert chosen or not is_empty(report.completion), "an empty answer is none"
     if report.outcome is CandidateOutcome.FAILED:
         assert report.message, "a failure without a reason"
     if answered or report.outcome is CandidateOutcome.CANCELLED:
@@ -255,6 +256,9 @@ def check_statistics(world: RaceWorld, outcome: RaceOutcome) -> None:
     elif outcome.error is not None:
         assert len(world.scores.races) <= len(outcome.summary.candidates), "a race that failed was counted"
     attempts = outcome.attempts
+    nested = any(attempt.path.count("race[") > 1 for attempt in attempts)
+    if outcome.cancelled and outcome.summary.selected_index is None and not nested:
+        assert world.scores.races == [], "a race that its caller left was counted"
     blamed = {str(attempt.target) for attempt in attempts if attempt.failure_class is not None}
     blamed |= {attempt.target.provider for attempt in attempts if attempt.failure_class in PROVIDER_FAULTS}
     blamed |= {str(one.target) for one in attempts if one.outcome is AttemptOutcome.SUCCEEDED}

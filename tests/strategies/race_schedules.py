@@ -164,14 +164,14 @@ class Schedule:
         return world
 
 
-def drawn(strategy: str, seed: int) -> Schedule:
-    """The schedule of this number of a strategy."""
+def drawn(strategy: str, seed: int, *, deaf: bool = True) -> Schedule:
+    """The schedule of this number of a strategy; if `deaf`, some ignore that they are to end."""
     rng = Random(f"{strategy} {seed}")
     count = rng.choice([1, 2, 2, 3, 3, 3, 4, 5])
     names = NAMES[: rng.randint(max(1, count - 1), 5)]
     entrants = tuple(_entrant(rng, names) for _ in range(count))
     stands = rng.random()
-    deaf = rng.random() < 0.2 and stands >= 0.15
+    deaf = rng.random() < 0.2 and stands >= 0.15 and deaf
     return Schedule(
         race=Nested(RULES[strategy](rng), entrants, _limits(rng)),
         scripts={name: [_script(rng, deaf=deaf) for _ in range(rng.randint(1, 3))] for name in names}

@@ -71,6 +71,10 @@ class Attempt:
         """Whether this attempt found its target benched or benched it."""
         return self.benched_until is not None
 
+    def as_started(self) -> Attempt:
+        """The attempt as it was when it started."""
+        return Attempt(self.index, self.target, self.path, self.try_number, self.start_offset)
+
 
 @immutable(frozen=True, slots=True)
 class AttemptStarted:

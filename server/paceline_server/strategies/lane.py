@@ -10,7 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from paceline_server.completion.answer import Completion
-from paceline_server.completion.attempt import Attempt, CallEvent, FailureClass, OutputDiscarded
+from paceline_server.completion.attempt import (
+    Attempt,
+    CallEvent,
+    FailureClass,
+    OutputDiscarded,
+)
 from paceline_server.completion.deltas import Delta, merge_adjacent
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.strategies.call import Sink
@@ -97,6 +102,11 @@ class Lane:
         """All that were made for it."""
         before = [] if self.earlier is None else self.earlier.attempts
         return [*before, *self.record.attempts]
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether a target was called; it may have ended while it still looked for one."""
+        return self.record.started_count > 0 or (self.earlier is not None and self.earlier.was_sent)
 
     @property
     def let_through(self) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from paceline_server.completion.attempt import Attempt, AttemptEnded, AttemptStarted, CallEvent
+from paceline_server.completion.attempt import AttemptEnded, AttemptStarted, CallEvent
 from paceline_server.completion.race import RaceEvent
 
 MOST_UNTOLD = 256
@@ -69,11 +69,11 @@ class Outbox:
             self._space.set()
         return event
 
-    def drop(self) -> list[Attempt]:
-        """Nobody takes out any more; gives the attempts of whose end nobody was told."""
+    def drop(self) -> list[AttemptStarted | AttemptEnded]:
+        """Nobody takes out any more; gives what was to be told of attempts."""
         entries, self._events = self._events, deque()
         told = (entry.event if isinstance(entry, Aside) else entry for entry in entries)
-        return [event.attempt for event in told if isinstance(event, AttemptEnded)]
+        return [event for event in told if isinstance(event, AttemptStarted | AttemptEnded)]
 
     def wake(self) -> None:
         """Let the taker look around: something has happened that is no event."""

@@ -22,7 +22,7 @@ from paceline_server.strategies.outbox import Outbox
 from paceline_server.strategies.racing.contest import Contest
 from paceline_server.strategies.racing.judging import JUDGE_INDEX, Judging
 from paceline_server.strategies.racing.plan import RacePlan, Tell
-from paceline_server.strategies.racing.report import RaceReport, was_sent
+from paceline_server.strategies.racing.report import RaceReport
 from paceline_server.strategies.racing.rule import Judge
 from paceline_server.strategies.record import CallRecord
 from paceline_server.strategies.teller import Teller
@@ -85,7 +85,7 @@ class RaceRun:
     def won(self, index: int | None) -> None:
         """The race is over, and the caller has the answer of this candidate: keep the scores (rule R3)."""
         self.report.won = index
-        ran = {number: lane for number, lane in self.contest.lanes.items() if was_sent(lane)}
+        ran = {number: lane for number, lane in self.contest.lanes.items() if lane.was_sent}
         targets = {number: self.plan.target(lane) for number, lane in ran.items()}
         winner = None if index is None else targets.pop(index, None)
         self.plan.surroundings.performance.raced(winner, targets.values())
@@ -95,9 +95,6 @@ class RaceRun:
         if self._teller is not None:
             self._teller.leave()
             self._teller = None
-        if self.delivery is not None:
-            # Who was to be announced, and has written nothing, knows this.
-            self.delivery.announce_nothing()
         self.report.close()
         self.contest.close()
 

@@ -53,7 +53,8 @@ class CallRecord:
         barred: Providers that this call must not turn to again, with what they failed of (rule A3); their
             benches alone would not do: one ends when the provider says, which may be at once.
         untold: Attempts that ended by cancellation, when nothing could be told.
-        unannounced: The indices of those of which not even the start was told.
+        unannounced: The indices of attempts whose start is still on its way to who tells it.
+        unstarted: The indices of those whose start will not be told on that way.
         race: The outermost race that has given the answer, else the last that has begun; None if none has.
         whole: The record of the whole call; None if this is it.
         parent: The record that this is a branch of; None if it is none.
@@ -74,6 +75,7 @@ class CallRecord:
     barred: dict[Scope, AttemptFailure] = field(default_factory=dict)
     untold: list[Attempt] = field(default_factory=list)
     unannounced: set[int] = field(default_factory=set)
+    unstarted: set[int] = field(default_factory=set)
     race: RaceRecord | None = None
     whole: CallRecord | None = None
     parent: CallRecord | None = None
@@ -103,6 +105,7 @@ class CallRecord:
             barred=self.barred,
             untold=self.untold,
             unannounced=self.unannounced,
+            unstarted=self.unstarted,
             whole=self.whole or self,
             parent=self,
         )
@@ -168,19 +171,18 @@ class CallRecord:
         if self.stopped:
             raise asyncio.CancelledError
 
-    def last_words(self) -> Iterator[AttemptStarted | AttemptEnded]:
-        """What was not told of attempts, each once."""
-        while self.untold:
-            yield from self.last_word()
+    def next_untold(self) -> Attempt | None:
+        """One of those that were cancelled whose start is not on its way; None if there is none."""
+        return next((one for one in self.untold if one.index not in self.unannounced), None)
 
-    def last_word(self) -> Sequence[AttemptStarted | AttemptEnded]:
-        """What was not told of one of them."""
-        attempt = self.untold.pop(0)
-        if attempt.index not in self.unannounced:
-            return (AttemptEnded(attempt),)
-        self.unannounced.remove(attempt.index)
-        start = attempt.index, attempt.target, attempt.path, attempt.try_number, attempt.start_offset
-        return AttemptStarted(Attempt(*start)), AttemptEnded(attempt)
+    def last_words(self) -> Iterator[AttemptStarted | AttemptEnded]:
+        """What was not told of attempts, each once; nothing else is told any more."""
+        unstarted = self.unstarted | self.unannounced
+        while self.untold:
+            attempt = self.untold.pop(0)
+            if attempt.index in unstarted:
+                yield AttemptStarted(attempt.as_started())
+            yield AttemptEnded(attempt)
 
     def count_once(self, target: Target) -> bool:
         """Whether this call's failure still counts against `target`; true only once."""

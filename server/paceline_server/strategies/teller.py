@@ -56,16 +56,30 @@ class Teller:
             # What was put in first: that a candidate has won, say, is told before what it wrote.
             while (entry := self._outbox.take()) is not None:
                 await self._write(entry)
-            if self._record.parent is not None or not self._record.untold:
+            attempt = None if self._record.parent is not None else self._record.next_untold()
+            if attempt is None:
                 return  # what is not told here is told of the whole call
-            for event in self._record.last_word():
-                if isinstance(event, AttemptStarted):
-                    await self._begins(event.attempt)
-                await self._delivery.aside(event)
+            await self._tell_late(attempt)
+
+    async def _tell_late(self, attempt: Attempt) -> None:
+        """Tell what was not told of an attempt that was cancelled."""
+        record = self._record
+        if attempt.index in record.unstarted:
+            await self._begins(attempt)
+            record.unstarted.discard(attempt.index)
+            await self._delivery.aside(AttemptStarted(attempt.as_started()))
+        record.untold.remove(attempt)
+        await self._delivery.aside(AttemptEnded(attempt))
 
     def leave(self) -> None:
         """Nobody writes any more: the attempts that wait are to be told of by who tells of the failure."""
-        self._record.untold += self._outbox.drop()
+        record = self._record
+        for event in self._outbox.drop():
+            if isinstance(event, AttemptStarted):
+                record.unannounced.discard(event.attempt.index)
+                record.unstarted.add(event.attempt.index)
+            else:
+                record.untold.append(event.attempt)
 
     async def poured(self, chosen: Lane, outlet: Callable[[], Sink]) -> bool:
         """Write what the chosen lane holds; tells whether it has ended and all of it is written.

@@ -170,6 +170,8 @@ class Aftermath:
                 raise race_unanswered(contest)
         passed_over = setbacks(contest)
         ramping, soonest = _held(list(contest.lanes.values()))
+        if not (ramping or soonest):
+            raise race_unanswered(contest)
         admission = Admission.WHOLE_RAMP if ramping else Admission.LAST_RESORT
         contest.reopen(ramping or soonest, lambda index: run.again(index, self._turn(index, admission)))
         winner = await run.redecided()
@@ -195,8 +197,15 @@ class Aftermath:
         return not (self._contest.field.time_is_up or self._run.turn.first_pass) and self._nothing_sent()
 
     def _nothing_sent(self) -> bool:
-        lanes = self._contest.lanes.values()
-        return all(lane.unanswered is not None and lane.unanswered.nothing_sent for lane in lanes)
+        return all(self._was_passed_over(lane) for lane in self._contest.lanes.values())
+
+    def _was_passed_over(self, lane: Lane) -> bool:
+        if lane.was_sent or lane.completion is not None:
+            return False
+        if lane.unanswered is not None:
+            return lane.unanswered.nothing_sent
+        # It was ended before it could be told that it is benched.
+        return not self._contest.candidates[lane.index].model.ready(self._run.call)
 
     def _turn(self, index: int, admission: Admission) -> Turn:
         turn = self._run.turn_of(index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from paceline_server.completion.attempt import Attempt, AttemptOutcome, FailureClass
+from paceline_server.completion.attempt import Attempt, FailureClass
 from paceline_server.completion.errors import AttemptFailure
 from paceline_server.completion.race import CandidateOutcome, CandidateReport, RaceSummary
 from paceline_server.completion.usage import NOTHING_USED, Usage, total_usage
@@ -124,7 +124,7 @@ class RaceReport:
         if lane.completion is not None:
             answered = contest.field.entrants[lane.index].finish_rank > 0
             return CandidateOutcome.LOST if answered else CandidateOutcome.FAILED
-        if not was_sent(lane):
+        if not lane.was_sent:
             return CandidateOutcome.SKIPPED
         return CandidateOutcome.TIMED_OUT if contest.field.time_is_up else CandidateOutcome.CANCELLED
 
@@ -132,12 +132,6 @@ class RaceReport:
         lost = [one for lane in contest.lanes.values() if lane.index != self.won for one in lane.attempts]
         judged = [] if self.judge is None else self.judge.attempts
         return _usage_of([*lost, *judged]) or NOTHING_USED
-
-
-def was_sent(lane: Lane) -> bool:
-    """Whether a target was called; a race may be decided while a candidate still looks for one."""
-    unsent = (AttemptOutcome.SKIPPED, AttemptOutcome.REJECTED)
-    return any(attempt.outcome not in unsent for attempt in lane.attempts)
 
 
 def _usage_of(attempts: Iterable[Attempt]) -> Usage | None:
@@ -152,11 +146,11 @@ def _failed(lane: Lane) -> CandidateOutcome:
     unanswered = lane.unanswered
     assert unanswered is not None  # noqa: S101 - the caller has looked
     failures = [setback for setback in unanswered.setbacks if isinstance(setback, AttemptFailure)]
-    if unanswered.nothing_sent and not was_sent(lane):
+    if unanswered.nothing_sent and not lane.was_sent:
         used_up = any(isinstance(one, LimitReached) and not one.of_target for one in unanswered.setbacks)
         return CandidateOutcome.SKIPPED if unanswered.held or used_up else CandidateOutcome.REJECTED
     if not failures:
-        return CandidateOutcome.FAILED if was_sent(lane) else CandidateOutcome.SKIPPED
+        return CandidateOutcome.FAILED if lane.was_sent else CandidateOutcome.SKIPPED
     timed_out = all(failure.failure_class is FailureClass.TIMEOUT for failure in failures)
     return CandidateOutcome.TIMED_OUT if timed_out else CandidateOutcome.FAILED
 
