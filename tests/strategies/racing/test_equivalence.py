@@ -13,7 +13,6 @@ from paceline_server.strategies.racing.equivalence import (
     Key,
     answer_key,
     grouped,
-    normalized_text,
     preview,
     sole_number,
 )
@@ -201,28 +200,17 @@ def test_number_groups_do_not_depend_on_order(values: list[float], data: st.Data
         assert abs(group[-1] - group[0]) <= 1e-6 * max(abs(group[0]), abs(group[-1]))
 
 
-@given(text=st.text(st.characters(codec=None), max_size=60))
-def test_normalizing_twice_changes_nothing(text: str) -> None:
-    """R6: what is normalised stays as it is, lone surrogates included."""
-    assert normalized_text(normalized_text(text)) == normalized_text(text)
-
-
-@given(text=st.text() | st.text("0123456789.,-+eE²½ "))
+@given(text=st.text() | st.text("0123456789.,-+eE²½ $"))
 def test_no_text_raises(text: str) -> None:
     """R6: a model may write anything, and only a finite number comes of it."""
     number = sole_number(text)
     assert number is None or abs(number) < float("inf")
-    normalized_text(text)
 
 
-@pytest.mark.parametrize(
-    "unit", ["a\u0301\u0316", "\u0301\u0316", "word ", "1,234", "1,23", ".!? ", "٣", "—"]
-)
+@pytest.mark.parametrize("unit", ["word ", "1,234", "1,23", "x²", "٣", "—"])
 def test_long_answers_cost_no_more_than_their_length(unit: str) -> None:
-    """R6: no text takes the square of its length, nor runs of marks that have to be put in order."""
-    text = unit * (2_000_000 // len(unit))
-    assert normalized_text(text)
-    assert sole_number(text) is None
+    """R6: looking for the number takes of no text the square of its length."""
+    assert sole_number(unit * (2_000_000 // len(unit))) is None
 
 
 def _with(answer: Completion, part: Part) -> Completion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,12 @@ JSON = st.recursive(
         ('{"a":1,"a":2}', '{"a":1.0,"a":2}'),
         ("1" + "0" * 5000, "1e5000"),
         ('"\\ud83d"', '"\\uD83D"'),
+        ("1e15", "1000000000000000"),
+        ("1e14", "100000000000000.0"),
+        ("-123456789012345", "-1234567890123450e-1"),
+        ("0.000000000000000000000001e24", "1"),
+        ("1e-301", "10e-302"),
+        ("123456789012345.6", "0.1234567890123456e15"),
     ],
 )
 def test_same_values_are_the_same(one: str, other: str) -> None:
@@ -49,6 +56,10 @@ def test_same_values_are_the_same(one: str, other: str) -> None:
         ("null", "0"),
         ("1e400", "1e401"),
         ("1e-400", "0"),
+        ("0.1", "0.1000000000000000055"),
+        ("99999999999999.99", "1e14"),
+        ("[1e999]", '["1e999"]'),
+        ('{"a":1,"a":2}', '[["a",1],["a",2]]'),
         ("12", "21"),
         ("1", "-1"),
         ("9007199254740993", "9007199254740992"),
@@ -121,6 +132,22 @@ def test_values_differ_as_python_sees_them(one: object, other: object) -> None:
         assert equal or one == other
     else:
         assert not equal
+
+
+@given(
+    one=st.tuples(st.integers(-(10**18), 10**18) | st.integers(-99, 99), st.integers(-320, 20)),
+    place=st.integers(0, 25),
+    other=st.tuples(st.integers(-99, 99), st.integers(-3, 3)),
+)
+def test_numbers_are_compared_by_their_decimal_value(
+    one: tuple[int, int], place: int, other: tuple[int, int]
+) -> None:
+    """R6: wherever point and exponent stand, a number has one form, and numbers that differ have two."""
+    number, exponent = one
+    shifted = f"{'-' * (number < 0)}0.{'0' * place}{abs(number)}e{exponent + place + len(str(abs(number)))}"
+    assert same_json(f"{number}e{exponent}") == same_json(shifted)
+    same = Decimal(number).scaleb(exponent) == Decimal(other[0]).scaleb(other[1])
+    assert (same_json(shifted) == same_json(f"{other[0]}e{other[1]}")) is same
 
 
 @given(text=st.text())

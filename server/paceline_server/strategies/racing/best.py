@@ -10,7 +10,7 @@ from paceline_server.completion.answer import Confidence, ConfidenceSource
 from paceline_server.completion.immutable import immutable
 from paceline_server.completion.race import RaceDecision
 from paceline_server.strategies.racing.all_at_once import AllAtOnce, best_answer
-from paceline_server.strategies.racing.equivalence import Equivalence, answer_keys, grouped
+from paceline_server.strategies.racing.equivalence import Equivalence, grouped
 from paceline_server.strategies.racing.field import Entrant, Field
 from paceline_server.strategies.racing.rule import Judge, JudgeTask, Step
 from paceline_server.strategies.racing.scoring import (
@@ -100,7 +100,7 @@ class Best(AllAtOnce):
 
 def _agreement(field: Field) -> dict[int, Confidence]:
     """The share of the others with an answer that gave an equivalent one; with no others there is none."""
-    groups = grouped(answer_keys(field.completions, Equivalence.NORMALIZED_TEXT))
+    groups = grouped(field.keys.of(field.completions, Equivalence.NORMALIZED_TEXT))
     other_count = sum(map(len, groups)) - 1
     return {
         index: Confidence((len(group) - 1) / other_count, ConfidenceSource.AGREEMENT)

@@ -12,7 +12,6 @@ from paceline_server.strategies.racing.equivalence import (
     Equivalence,
     Group,
     Key,
-    answer_keys,
     grouped,
     in_order,
     preview,
@@ -54,6 +53,8 @@ class Consensus(AllAtOnce):
 
     def decide(self, field: Field, now: float) -> Step:
         """Decide as soon as nobody who still runs could change the outcome."""
+        # Of long answers this takes its time: for each as it comes, and not for all in one go.
+        self._keys(field)
         coming = sum(entrant.running for entrant in field.entrants)
         step = self._step(field, coming)
         if field.time_is_up and isinstance(step, Wait | Judge):
@@ -115,7 +116,7 @@ class Consensus(AllAtOnce):
         return self.equivalence is Equivalence.JUDGE and field.judgement is None and answer_count > 1
 
     def _keys(self, field: Field) -> dict[int, Key | None]:
-        return answer_keys(field.completions, self.equivalence)
+        return field.keys.of(field.completions, self.equivalence)
 
     def _groups(self, field: Field, keys: Mapping[int, Key | None]) -> list[Group]:
         """By the judge, if he said anything of these answers; else by their keys."""

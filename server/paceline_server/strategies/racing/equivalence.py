@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from itertools import islice
 
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.content import Media, Text, ToolCall
 from paceline_server.strategies.racing.json_value import same_json
+from paceline_server.strategies.racing.normalized import normalized_text
 
 NUMBER_TOLERANCE = 1e-6
 """Relative to the greater of two numbers."""
@@ -26,14 +25,6 @@ Key = str | float | tuple[object, ...]
 Group = tuple[int, ...]
 """The indices of candidates, ascending."""
 
-_CLOSING_PUNCTUATION = ".!?,;: \u3001\u3002\u037e\u0589\u060c\u061f\u06d4\u0964\u0965\u1362\u203d"
-"""Full stops, commas and question marks of several scripts; not what has a meaning, as in C# or 5%."""
-
-_MANY_MARKS = re.compile(r"[^\w\s\x00-\x7f]{30}(?=[^\w\s\x00-\x7f])")
-"""No script stacks so many marks on a letter; ordering a run takes the square of its length."""
-
-_BREAK = "\\g<0>\N{COMBINING GRAPHEME JOINER}"
-
 _NUMERAL = re.compile(
     # The sign is one only at the start of a word, and may stand before a currency.
     r"(?:(?<!\w)([-+\u2212]))?[$€£¥]?"
@@ -41,6 +32,8 @@ _NUMERAL = re.compile(
     # What is written as a power, an index or a fraction is more than the digits beside it.
     r"|[¼-¾⅐-↋]|(?<=\d)[²³¹⁰-₟]"
 )
+_DIGIT = re.compile("[\\d¼-¾⅐-↋²³¹⁰-₟]")
+_BEFORE_DIGIT = len("-$.")
 
 
 class Equivalence(Enum):
@@ -65,11 +58,6 @@ def answer_key(completion: Completion, equivalence: Equivalence) -> Key | None:
     return _text_key(completion)
 
 
-def answer_keys(answers: Mapping[int, Completion], equivalence: Equivalence) -> dict[int, Key | None]:
-    """The keys of answers, by the index of their candidate."""
-    return {index: answer_key(answer, equivalence) for index, answer in answers.items()}
-
-
 def grouped(keys: Mapping[int, Key | None]) -> list[Group]:
     """Candidates by their keys: the largest group first, among equals that with the lowest index."""
     alone = [(index,) for index, key in keys.items() if key is None]
@@ -86,33 +74,29 @@ def in_order(groups: Iterable[Sequence[int]]) -> list[Group]:
     return sorted((tuple(sorted(group)) for group in groups), key=lambda group: (-len(group), group))
 
 
-def normalized_text(text: str) -> str:
-    """The text without differences of compatibility forms, case, white space and closing punctuation."""
-    if not text.isascii():
-        text = _MANY_MARKS.sub(_BREAK, text)
-        text = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
-        text = unicodedata.normalize("NFKC", text.casefold())
-    text = " ".join(text.casefold().split())
-    return text.rstrip(_CLOSING_PUNCTUATION) or text
-
-
 def sole_number(text: str) -> float | None:
     """The number in `text` if it has exactly one, and one that a float can hold; commas group thousands."""
-    matches = list(islice(_NUMERAL.finditer(text), 2))
-    if len(matches) != 1 or matches[0][2] is None:
+    match = _numeral(text, 0)
+    if match is None or match[2] is None or _numeral(text, match.end()) is not None:
         return None
-    numeral = matches[0][2].replace(",", "")
+    numeral = match[2].replace(",", "")
     number = float(numeral)
     significand = re.split("[eE]", numeral)[0]
     if math.isinf(number) or (number == 0 and significand.strip("0.")):
         return None
-    return -number if matches[0][1] in ("-", "\u2212") else number
+    return -number if match[1] in ("-", "\u2212") else number
 
 
 def preview(completion: Completion) -> str:
     """What there is to show of an answer: its text, else its tool calls."""
     calls = (f"{call.name}({call.arguments_json})" for call in _calls(completion))
     return _text(completion) or "\n".join(calls)
+
+
+def _numeral(text: str, start: int) -> re.Match[str] | None:
+    """The first numeral from `start` on; a digit is found faster, and is mostly all there is to find."""
+    digit = _DIGIT.search(text, start)
+    return None if digit is None else _NUMERAL.search(text, max(start, digit.start() - _BEFORE_DIGIT))
 
 
 def _text(completion: Completion) -> str:

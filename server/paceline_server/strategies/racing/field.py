@@ -5,6 +5,7 @@ Holds no task and no clock, so that a race can be told as a list of events alone
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +13,7 @@ from enum import Enum
 from paceline_server.completion.answer import Completion
 from paceline_server.completion.immutable import immutable
 from paceline_server.strategies.clock import NEVER
+from paceline_server.strategies.racing.answer_keys import AnswerKeys
 
 
 class Standing(Enum):
@@ -99,6 +101,7 @@ class Field:
         time_is_up: The race must be decided now, with what is there.
         hedges_refused: The bucket of hedges is empty: no further start in this race.
         judgement: What the judge said, once asked; None until then.
+        keys: What answers are compared by, as far as it was computed.
     """
 
     entrants: Sequence[Entrant]
@@ -106,6 +109,7 @@ class Field:
     time_is_up: bool = False
     hedges_refused: bool = False
     judgement: Judgement | None = None
+    keys: AnswerKeys = dataclasses.field(default_factory=AnswerKeys, repr=False, compare=False)
 
     def those(self, *standings: Standing) -> list[Entrant]:
         """The candidates with one of these standings, by index."""

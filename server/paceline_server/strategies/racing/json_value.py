@@ -7,21 +7,21 @@ model writes: what is not JSON, or is nested beyond what can be read, has no suc
 from __future__ import annotations
 
 import json
+import math
 import re
 
 _NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([-+]?\d+))?")
 
+_DIGIT_COUNT = 15
+"""Decimal numbers of so many digits are told apart by floats, and whole ones are exact in them."""
 
-class _Written(str):
-    """A piece of the result, in contrast to a string of the value."""
+_LARGEST = 10.0**_DIGIT_COUNT
+_SMALLEST = 1e-300
 
-    __slots__ = ()
+_UNLIKE_ANY_VALUE = math.nan
+"""At the head of an array: what follows is no array of the text, where NaN is refused."""
 
-
-class _Members(list[tuple[str, object]]):
-    """The members of an object, in contrast to the elements of an array."""
-
-    __slots__ = ()
+_ENCODER = json.JSONEncoder(check_circular=False, separators=(",", ":"), sort_keys=True)
 
 
 def same_json(text: str) -> str | None:
@@ -37,18 +37,23 @@ def same_json(text: str) -> str | None:
             parse_float=_number,
             parse_int=_number,
             parse_constant=_refuse,
-            object_pairs_hook=_Members,
+            object_pairs_hook=_object,
         )
+        return _ENCODER.encode(value)
     except (ValueError, RecursionError):
         return None
-    return _written(value)
 
 
-def _number(text: str) -> _Written:
-    """As sign, significant digits and exponent, which a float of 64 bits would round or overflow.
+def _number(text: str) -> object:
+    """As a number of Python where that holds the value, else by sign, significant digits and exponent.
 
-    An exponent of thousands of digits is refused by `int`, and means nothing.
+    Which it is depends on the value alone. An exponent of thousands of digits is refused by `int`, and means
+    nothing.
     """
+    if len(text) <= _DIGIT_COUNT:
+        number = float(text)
+        if _SMALLEST < abs(number) < _LARGEST:
+            return int(number) if number.is_integer() else number
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise ValueError("not a number of JSON")
@@ -56,40 +61,22 @@ def _number(text: str) -> _Written:
     digits = (whole + fraction).lstrip("0")
     significant = digits.rstrip("0")
     if not significant:
-        return _Written("0")
-    return _Written(f"{sign}{significant}e{exponent - len(fraction) + len(digits) - len(significant)}")
+        return 0
+    power = exponent - len(fraction) + len(digits) - len(significant)
+    if power >= 0 and len(significant) + power <= _DIGIT_COUNT:
+        return int(f"{sign}{significant}") * 10**power
+    plain = f"{sign}{significant}e{power}"
+    if power < 0 and len(significant) <= _DIGIT_COUNT and abs(float(plain)) > _SMALLEST:
+        return float(plain)
+    return [_UNLIKE_ANY_VALUE, plain]
+
+
+def _object(members: list[tuple[str, object]]) -> object:
+    found = dict(members)
+    if len(found) == len(members):
+        return found
+    return [_UNLIKE_ANY_VALUE, sorted(members, key=lambda member: member[0])]
 
 
 def _refuse(constant: str) -> object:
     raise ValueError(f"{constant} is not JSON")
-
-
-def _written(value: object) -> str:
-    """The value in one form. Keeps its own stack: deep values are read with less recursion than they take."""
-    written: list[str] = []
-    waiting = [value]
-    while waiting:
-        piece = waiting.pop()
-        if isinstance(piece, _Written):
-            written.append(piece)
-        elif isinstance(piece, _Members):
-            waiting.extend(reversed(_object(piece)))
-        elif isinstance(piece, list):
-            waiting.extend(reversed(_array(piece)))
-        else:
-            written.append(json.dumps(piece))
-    return "".join(written)
-
-
-def _object(members: _Members) -> list[object]:
-    pieces: list[object] = [_Written("{")]
-    for key, value in sorted(members, key=lambda member: member[0]):
-        pieces += (key, _Written(":"), value, _Written(","))
-    return [*pieces, _Written("}")]
-
-
-def _array(elements: list[object]) -> list[object]:
-    pieces: list[object] = [_Written("[")]
-    for element in elements:
-        pieces += (element, _Written(","))
-    return [*pieces, _Written("]")]
