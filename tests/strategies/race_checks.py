@@ -44,6 +44,7 @@ def check(world: RaceWorld, outcome: RaceOutcome) -> None:
     check_candidates(outcome, summary)
     check_budgets(world, outcome, race.plan.rule)
     check_time(outcome, summary, race.plan.limits)
+    check_limits(outcome, race.plan.limits)
     check_statistics(world, outcome)
 
 
@@ -88,7 +89,8 @@ def check_told(outcome: RaceOutcome, summary: RaceSummary) -> None:
     fold = client.folds
     for index, written in fold.items():
         completion = summary.candidates[index].completion
-        if completion is not None and index != client.selected:
+        cut_off = outcome.cancelled or by_clock or index == client.selected
+        if completion is not None and not cut_off:
             assert written.parts() == completion.parts, "what a loser wrote is not its answer"
 
 
@@ -217,6 +219,18 @@ def check_budgets(world: RaceWorld, outcome: RaceOutcome, rule: Rule) -> None:
         assert turned_to or len(sent) - 1 <= world.hedged, "a hedge was not paid for"
 
 
+def check_limits(outcome: RaceOutcome, limits: RaceLimits) -> None:
+    """What a race may take is never exceeded (R9)."""
+    used = outcome.call.record.total_usage()
+    if limits.max_cost_nano_usd is not None:
+        assert used.cost_nano_usd is not None, "an unpriced target was called"
+        assert used.cost_nano_usd <= limits.max_cost_nano_usd, "it cost too much"
+    if limits.max_output_token_count is not None:
+        assert used.output_token_count <= limits.max_output_token_count, "it wrote too much"
+    if limits.max_started_count is not None:
+        assert outcome.call.record.started_count <= limits.max_started_count, "too many were called"
+
+
 def check_time(outcome: RaceOutcome, summary: RaceSummary, limits: RaceLimits) -> None:
     """Nothing is waited for beyond its clock, and nobody holds the race by ignoring its end (R2)."""
     call = outcome.call
@@ -236,6 +250,8 @@ def check_time(outcome: RaceOutcome, summary: RaceSummary, limits: RaceLimits) -
         losers = [one for one in summary.candidates if one.index not in winners]
         decided_at = selections[0][0].decision_latency if selections else NEVER
         for report in losers:
+            if any(abs(one.start_offset - decided_at) < TICK for one in report.attempts):
+                continue  # before the decision or after it: the time does not tell
             for later in (False, True):
                 runs = [one for one in report.attempts if (one.start_offset > decided_at) == later]
                 assert _duration(runs) <= limits.candidate_timeout + DRAIN_SECONDS + TICK, "outlived its time"

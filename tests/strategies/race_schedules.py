@@ -128,6 +128,7 @@ class Schedule:
         pause: How long he takes over each delta.
         before: Targets that the race stands behind in a chain.
         behind: Targets that stand behind it.
+        obedient: Providers hold to the most tokens that they are told.
     """
 
     race: Nested
@@ -143,6 +144,7 @@ class Schedule:
     hedges: BudgetConfig = PURSE
     before: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
+    obedient: bool = False
 
     @property
     def is_chain(self) -> bool:
@@ -159,6 +161,8 @@ class Schedule:
     def world(self) -> RaceWorld:
         """A world for it, with all that is benched."""
         world = RaceWorld(self.scripts, profiles=self.profiles, hedges=self.hedges)
+        for provider in world.providers.values():
+            provider.obedient = self.obedient
         for name in self.benched:
             world.bench(name)
         return world
@@ -172,8 +176,9 @@ def drawn(strategy: str, seed: int, *, deaf: bool = True) -> Schedule:
     entrants = tuple(_entrant(rng, names) for _ in range(count))
     stands = rng.random()
     deaf = rng.random() < 0.2 and stands >= 0.15 and deaf
+    bounded = rng.random() < 0.25
     return Schedule(
-        race=Nested(RULES[strategy](rng), entrants, _limits(rng)),
+        race=Nested(RULES[strategy](rng), entrants, _limits(rng, bounded=bounded)),
         scripts={name: [_script(rng, deaf=deaf) for _ in range(rng.randint(1, 3))] for name in names}
         | {JUDGE: [_judge(rng, count)]},
         profiles={name: _profile(rng) for name in (*names, JUDGE)},
@@ -187,6 +192,7 @@ def drawn(strategy: str, seed: int, *, deaf: bool = True) -> Schedule:
         hedges=BudgetConfig(0.0, 0.0, 1000.0, rng.choice([0.0, 1.0, 1000.0, 1000.0])),
         before=(rng.choice(names),) if stands < 0.05 else (),
         behind=(rng.choice(names),) if 0.05 < stands < 0.15 else (),
+        obedient=bounded,
     )
 
 
@@ -205,10 +211,13 @@ def _entrant(rng: Random, names: Sequence[str]) -> Entrant:
     return Entrant(chain, rng.choice([0, 0, 1]), rng.choice([None, 0.3, 0.8]))
 
 
-def _limits(rng: Random) -> RaceLimits:
-    if rng.random() < 0.5:
+def _limits(rng: Random, *, bounded: bool) -> RaceLimits:
+    if rng.random() < 0.5 and not bounded:
         return NO_LIMITS
     return RaceLimits(
+        max_cost_nano_usd=rng.choice([None, 0, 6000, 20_000, 50_000]) if bounded else None,
+        max_output_token_count=rng.choice([None, 1, 3, 12]) if bounded else None,
+        max_started_count=rng.choice([None, 1, 2, 4]) if bounded else None,
         decision_timeout=rng.choice([None, 0.25, 1.0, 3.0]),
         first_content_timeout=rng.choice([None, 0.75]),
         candidate_timeout=rng.choice([None, None, 0.5, 2.0]),

@@ -13,9 +13,17 @@ from dataclasses import dataclass, field
 
 from paceline_server.completion.answer import Confidence, Ending, FinishReason
 from paceline_server.completion.attempt import FailureClass
-from paceline_server.completion.deltas import Delta, DeltaKind, ReasoningDelta, TextDelta, ToolCallDelta, fold
+from paceline_server.completion.deltas import (
+    Delta,
+    DeltaKind,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    character_count,
+    fold,
+)
 from paceline_server.completion.errors import AttemptFailure
-from paceline_server.completion.usage import Usage
+from paceline_server.completion.usage import CHARACTERS_PER_TOKEN, Usage
 from paceline_server.providers.base import Answer, AnswerStream, ProviderRequest
 from paceline_server.providers.profile import Profile
 
@@ -164,12 +172,14 @@ class ScriptedProvider:
 
     Attributes:
         journal: The calls to all providers that share it, in their order.
+        obedient: Answers end where the request says that they must, and what they used is not told.
     """
 
     name: str
     scripts: Mapping[str, Sequence[Script]]
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     journal: list[Recorded] = field(default_factory=list)
+    obedient: bool = False
 
     def profile(self, model: str) -> Profile:
         """The profile that the test gave, or an empty one."""
@@ -187,7 +197,7 @@ class ScriptedProvider:
     async def complete(self, request: ProviderRequest) -> Answer:
         """Play the script to its end and give all at once."""
         script, recorded = self._begin(request, unary=True)
-        stream = ScriptedStream(script.steps, recorded)
+        stream = ScriptedStream(self._steps(script, request), recorded)
         try:
             await _play_all(script.before_headers)
             deltas: list[Delta] = []
@@ -200,7 +210,7 @@ class ScriptedProvider:
     async def open(self, request: ProviderRequest) -> AnswerStream:
         """Play what comes before the headers, and open the stream."""
         script, recorded = self._begin(request, unary=False)
-        stream = ScriptedStream(script.steps, recorded)
+        stream = ScriptedStream(self._steps(script, request), recorded)
         try:
             await _play_all(script.before_headers)
         except BaseException:
@@ -210,6 +220,12 @@ class ScriptedProvider:
 
     async def aclose(self) -> None:
         """Nothing is kept open between calls."""
+
+    def _steps(self, script: Script, request: ProviderRequest) -> Sequence[Step]:
+        if not self.obedient:
+            return script.steps
+        limit = request.prompt.config.max_output_token_count
+        return _held_to(script.steps, None if limit is None else limit * CHARACTERS_PER_TOKEN)
 
     def _begin(self, request: ProviderRequest, *, unary: bool) -> tuple[Script, Recorded]:
         scripts = self.scripts[request.model]
@@ -260,6 +276,19 @@ class ScriptedStream:
             self._recorded.ended_at = asyncio.get_running_loop().time()
             # Closing a real connection may wait, and be cancelled then.
             await asyncio.sleep(0)
+
+
+def _held_to(steps: Sequence[Step], character_limit: int | None) -> list[Step]:
+    """The steps as far as so many characters go, without a word of what was used."""
+    held: list[Step] = []
+    count = 0
+    for step in steps:
+        if isinstance(step, Read):
+            count += sum(character_count(delta.kind) for delta in step.deltas)
+            if character_limit is not None and count > character_limit:
+                return [*held, End(FinishReason.LENGTH, None)]
+        held.append(End(step.finish_reason, None, step.confidence) if isinstance(step, End) else step)
+    return held
 
 
 def _ending(end: End) -> Ending:

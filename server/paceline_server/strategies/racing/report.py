@@ -118,7 +118,7 @@ class RaceReport:
         if self.won == lane.index:
             return CandidateOutcome.WON
         if lane.index in contest.out_of_time:
-            return CandidateOutcome.TIMED_OUT
+            return CandidateOutcome.TIMED_OUT if lane.was_sent else CandidateOutcome.SKIPPED
         if lane.unanswered is not None:
             return _failed(lane)
         if lane.completion is not None:
@@ -152,7 +152,10 @@ def _failed(lane: Lane) -> CandidateOutcome:
     if not failures:
         return CandidateOutcome.FAILED if lane.was_sent else CandidateOutcome.SKIPPED
     timed_out = all(failure.failure_class is FailureClass.TIMEOUT for failure in failures)
-    return CandidateOutcome.TIMED_OUT if timed_out else CandidateOutcome.FAILED
+    if timed_out:
+        # The time may have been up before it called anyone.
+        return CandidateOutcome.TIMED_OUT if lane.was_sent else CandidateOutcome.SKIPPED
+    return CandidateOutcome.FAILED
 
 
 def _reason(lane: Lane, outcome: CandidateOutcome) -> tuple[FailureClass | None, str]:
