@@ -118,3 +118,14 @@ async def test_who_was_never_sent_took_part_in_no_race() -> None:
     await world.run(world.race(First()))
     ((winner, losers),) = world.scores.races
     assert (str(winner), losers) == ("a/x", ())
+
+
+@virtual_time
+async def test_who_was_never_started_has_not_survived() -> None:
+    """R10: the last who ran is the only survivor, though another still waits for its turn."""
+    world = RaceWorld({"a/x": breaks("one"), "b/y": says("two", first=3.0), "c/z": says("three")})
+    race = world.race(Hedged(delay=0.5), "a/x", "b/y", "c/z")
+    outcome = await world.run(race, transient_retry_count=0)
+    assert outcome.answer == "two"
+    assert outcome.outcomes == ["failed", "won", "skipped"]
+    assert outcome.summary.decision is RaceDecision.ONLY_SURVIVOR

@@ -140,7 +140,8 @@ class Aftermath:
 
     async def _selects(self, index: int) -> None:
         self._writes = True
-        alone = all(entrant.index == index for entrant in self._rest())
+        lanes = self._contest.lanes
+        alone = not any(entrant.index in lanes for entrant in self._rest() if entrant.index != index)
         decision = RaceDecision.ONLY_SURVIVOR if alone else RaceDecision.FIRST_CONTENT
         await self._run.tell(self._contest.reselect(index, decision))
 
